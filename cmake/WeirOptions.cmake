@@ -1,0 +1,48 @@
+# Compiler flags of Weir's own targets. They hang on an interface target that is linked as
+# $<BUILD_INTERFACE:weir_options>, so that nothing of it leaks into the installed package.
+add_library(weir_options INTERFACE)
+target_compile_features(weir_options INTERFACE cxx_std_20)
+target_compile_options(weir_options INTERFACE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Wcast-qual
+    -Wnon-virtual-dtor -Woverloaded-virtual -Wformat=2 -Wimplicit-fallthrough -Wextra-semi -Wundef
+    $<$<CXX_COMPILER_ID:GNU>:-Wduplicated-cond -Wlogical-op -Wuseless-cast>
+    $<$<BOOL:${WEIR_WERROR}>:-Werror>)
+
+if(WEIR_SANITIZE)
+    add_compile_options(-fsanitize=${WEIR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${WEIR_SANITIZE})
+    if(WEIR_SANITIZE MATCHES "thread")
+        # Asio's headers use fences, which ThreadSanitizer does not model; our own code has none.
+        target_compile_options(weir_options INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
+    endif()
+endif()
+
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# weir_library(shm SOURCES a.cpp … HEADERS a.hpp … [LIBS …] [PRIVATE_LIBS …])
+# A folder's library, known as weir::<name>: everything but its main.cpp. HEADERS are the public ones:
+# they are installed, and each must compile alone (all_verify_interface_header_sets).
+function(weir_library name)
+    cmake_parse_arguments(arg "" "" "SOURCES;HEADERS;LIBS;PRIVATE_LIBS" ${ARGN})
+    add_library(weir_${name} STATIC ${arg_SOURCES})
+    add_library(weir::${name} ALIAS weir_${name})
+    set_target_properties(weir_${name} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ON)
+    target_sources(weir_${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${arg_HEADERS})
+    target_compile_features(weir_${name} PUBLIC cxx_std_20)
+    target_link_libraries(weir_${name} PUBLIC ${arg_LIBS} PRIVATE $<BUILD_INTERFACE:weir_options>)
+    foreach(lib IN LISTS arg_PRIVATE_LIBS)
+        target_link_libraries(weir_${name} PRIVATE $<BUILD_INTERFACE:${lib}>)
+    endforeach()
+    set_property(GLOBAL APPEND PROPERTY WEIR_LIBRARIES weir_${name})
+endfunction()
+
+# weir_program(weir-inspect SOURCES inspect_main.cpp LIBS …)
+function(weir_program name)
+    cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
+    add_executable(${name} ${arg_SOURCES})
+    target_compile_definitions(${name} PRIVATE WEIR_VERSION="${PROJECT_VERSION}")
+    target_link_libraries(${name} PRIVATE ${arg_LIBS} weir_options)
+    set_property(GLOBAL APPEND PROPERTY WEIR_PROGRAMS ${name})
+endfunction()

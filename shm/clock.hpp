@@ -1,0 +1,27 @@
+// The clock that every process on the host shares, and the few types that the segment counts in.
+//
+// Thread and process safety: everything here is pure or a single system-provided read.
+#pragma once
+
+#include <time.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace weir::shm {
+
+/// A duration, or a point in time counted from the epoch of CLOCK_MONOTONIC (the host's boot, give or take).
+using Nanos = std::chrono::nanoseconds;
+
+/// Requests or tokens. A limiter takes 1 .. kUnitsMax; see window.hpp.
+using Units = std::uint64_t;
+
+/// Reads CLOCK_MONOTONIC: the same for all processes of a host (and of a time namespace), never set back,
+/// not moved by NTP steps. A vDSO read, no system call on ordinary hosts.
+inline Nanos now() noexcept {
+    timespec t;
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return std::chrono::seconds(t.tv_sec) + Nanos(t.tv_nsec);
+}
+
+}  // namespace weir::shm

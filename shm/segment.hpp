@@ -1,0 +1,120 @@
+// A segment: the POSIX shared memory that holds the counters of one host.
+//
+// Opening creates it, or attaches to the one that is there, or takes over what a creator killed half-way
+// left. It stays when every process has gone: a restart or an upgrade of the same layout finds its counters.
+//
+// Thread safety: all members may be called from any thread. Process safety: all of it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shm/clock.hpp"
+#include "shm/limiter.hpp"
+#include "shm/participant.hpp"
+
+namespace weir::shm {
+
+struct SegmentOptions {
+    std::string name = "weir";              ///< [A-Za-z0-9._-]{1,200}; /dev/shm/<name>
+    std::uint64_t size_bytes = 16u << 20;   ///< 1 MiB .. 1 TiB, used on creation; see docs/design/segment.md
+    std::string group;                      ///< if set, mode 0660 and this group; else mode 0600
+    Nanos wait_max = std::chrono::seconds(2);  ///< for another process that is creating the segment
+};
+
+/// How an attempt to open ended. Each names what was met, so that a message can say what to do.
+enum class Attach : std::uint8_t {
+    attached,
+    not_there,        ///< nobody has created it (read-only attach only)
+    too_short,        ///< truncated
+    not_ready,        ///< its creator is still at work, after wait_max
+    other_layout,     ///< written by another version or build; the message says both
+    other_boot,       ///< from before the host's last boot: its times mean nothing now
+    other_clock,      ///< another time namespace: the clocks differ
+    no_space,         ///< /dev/shm is too small
+    no_permission,
+    bad_name,
+    failed,           ///< another system error; the message has it
+};
+
+/// Thrown by Segment's factories and by lookups that cannot be served. what() says what was met and what to do.
+class SegmentError : public std::runtime_error {
+ public:
+    SegmentError(Attach reason, const std::string& message) : std::runtime_error(message), reason_(reason) {}
+    Attach reason() const noexcept { return reason_; }
+
+ private:
+    Attach reason_;
+};
+
+/// The record's directory is full: no free place and no idle limiter to evict. A declared outcome.
+class DirectoryFull : public std::runtime_error {
+ public:
+    using std::runtime_error::runtime_error;
+};
+
+/// A limiter as an inspector sees it.
+struct LimiterInfo {
+    std::string scope;
+    std::string name;
+    Unit unit = Unit::requests;
+    Nanos window{};
+    LimiterUsage usage;
+};
+
+class Segment {
+ public:
+    /// Creates or attaches for reading and writing. A segment of an earlier boot or of a foreign layout is
+    /// not touched but refused by a SegmentError.
+    static Segment open(const SegmentOptions& options);
+
+    /// Attaches for reading only; never creates.
+    static Segment attach(std::string_view name);
+
+    /// Removes the name. Processes that have it open keep their (now private) counters. False if not there.
+    static bool remove(std::string_view name);
+
+    Segment(Segment&&) noexcept;
+    Segment& operator=(Segment&&) noexcept;
+    ~Segment();
+
+    const std::string& name() const noexcept;
+
+    /// Takes a slot for one actor; `role` is shown by weir-inspect ("proxy:4000 worker 1"). Throws
+    /// DirectoryFull when all slots are taken by the living.
+    Participant join(std::string_view role);
+
+    /// The limiter of that name, made if it is new, its limit set to `limit` (1 .. 2^39) either way.
+    /// Throws DirectoryFull, or std::invalid_argument naming the field.
+    Limiter limiter(const LimiterName& name, Units limit);
+
+    /// Changes the limit; what is used stays.
+    void set_limit(Limiter limiter, Units limit) noexcept;
+
+    /// The gauge of that name, made if it is new. `max` 0 means no maximum: it only counts.
+    Gauge gauge(std::string_view scope, std::string_view name, Units max);
+
+    /// The health record of that name, made if it is new.
+    Health health(std::string_view scope, std::string_view name);
+
+    /// The counter of that name, made if it is new. Labels are part of the name, as Prometheus writes them:
+    /// `litellm_proxy_total_requests_metric{model="x"}`.
+    Counter counter(std::string_view name);
+    static void add(Counter counter, std::uint64_t amount) noexcept;
+
+    /// Everything in the segment, for tools and for /metrics. Consistent for each entry, not across entries.
+    std::vector<LimiterInfo> limiters(Nanos now) const;
+    void each_counter(const std::function<void(std::string_view name, std::uint64_t value)>& visit) const;
+
+ private:
+    explicit Segment(std::shared_ptr<SegmentImpl> impl);
+    std::shared_ptr<SegmentImpl> impl_;
+};
+
+}  // namespace weir::shm

@@ -1,0 +1,348 @@
+// The window limiter: at most `limit` units in any interval as long as the window, over all processes.
+//
+// Representation. Time is cut into ticks of window / kTicks (tick_scale.hpp).
+//   head     (tag of tick h, C): C counts all units ever admitted, modulo 2^kUnitBits
+//   epoch    the full number of a tick that is never before h; it tells the tag's wrap-around apart
+//   edge[k]  (tag of tick k, the value of C when tick k began)
+//   back[k]  (tag of tick k, units given back that had been admitted in tick k)
+//   limit    units per window; a plain parameter that may change at any time
+//
+// Invariants.
+//   I1  The head's tick never goes back, and C never shrinks: no (tag, C) is ever seen twice.
+//   I2  h <= epoch: whoever moves the head raises the epoch first.
+//   I3  While the head stands at h, edge[k] is exact for every k in (h - kRing, h], but for slots that a
+//       mover has begun to fill for a later head; then epoch > h, which readers check.
+//   I4  A value in edge[k] only grows while the head is before k, and never exceeds C at the start of k.
+//   I5  A unit in back[k] is a unit of C admitted in tick k: the mover empties the slot before the head gets
+//       to k. Charge and credit leave the window together.
+// Usage in tick e = C - edge[e - kTicks] - sum of back[e - kTicks .. e]. It covers between one window and one
+// window plus one tick, so the error is on the safe side.
+//
+// Progress: lock-free. A CAS fails only because another process changed the word, which is its progress;
+// a process that dies anywhere leaves work that the next caller repeats from the words alone. Nobody waits.
+//
+// Everything read from these words is input: a value that no run of this code could have left is reported
+// (Verdict::corrupt) and refuses; the ring repairs itself as it moves on.
+//
+// What it does not promise: order among waiting processes, and anything to a process that lags behind by
+// 2^kTagBits ticks between two of its own instructions.
+//
+// docs/design/limiter.md has the argument at length; tests/model explores it exhaustively.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace weir::shm {
+
+/// The sizes of a window limiter. The model tests use smaller ones.
+template <unsigned Ticks, unsigned Ring, unsigned TagBits>
+struct WindowGeometry {
+    static constexpr unsigned kTicks = Ticks;
+    static constexpr unsigned kRing = Ring;
+    static constexpr unsigned kTagBits = TagBits;
+    static constexpr unsigned kUnitBits = 64 - TagBits;
+    static constexpr std::uint64_t kUnitMask = (std::uint64_t{1} << kUnitBits) - 1;
+    static constexpr std::uint64_t kTagMask = (std::uint64_t{1} << kTagBits) - 1;
+
+    /// The window spans Ticks + 1 slots; one more lets the head move on while the oldest is still read.
+    static_assert(Ring >= Ticks + 2);
+    static_assert(TagBits >= 3 && TagBits <= 32);
+};
+
+/// 62 ticks leave 62/63 = 98.4 % of the limit to a saturated limiter, and let the ring be 64 slots: an index
+/// is a mask, and a limiter fits in 1 KiB of rings. A tag of 24 bits and units of 40 bits share a word:
+/// limits up to 2^39, more than 5 * 10^11.
+using StandardGeometry = WindowGeometry<62, 64, 24>;
+
+/// The shared words of one limiter. Zero bytes are not a valid limiter: call `reset` before the first use.
+template <class WordT, class G>
+struct WindowState {
+    using Geometry = G;
+
+    WordT head;
+    WordT epoch;
+    WordT limit;
+    WordT edge[G::kRing];
+    WordT back[G::kRing];
+};
+
+enum class Verdict : std::uint8_t {
+    admitted,
+    over_limit,   ///< refused now; `earliest` says when the same units would pass
+    never_fits,   ///< more units than the limit: no waiting helps
+    corrupt,      ///< the words hold what no run of this code leaves; refused
+};
+
+/// What `admit` decided, and the tick in which the units are charged (needed to give them back).
+struct Decision {
+    Verdict verdict;
+    std::uint64_t tick;
+};
+
+/// What a limiter holds at one moment.
+struct Usage {
+    std::uint64_t limit;
+    std::uint64_t used;  ///< may exceed `limit` after `charge`, or after the limit was lowered
+    std::uint64_t tick;  ///< the tick that this was read in
+};
+
+/// A count of the head's CASes that another process beat. Stress tests must see it rise.
+struct Contention {
+    std::uint64_t retries = 0;
+};
+
+/// The algorithm: static functions over the words, and no state of its own. Ticks are full numbers from
+/// TickScale; a caller whose clock lags behind the head is served at the head's tick.
+template <class State>
+class Window {
+    using G = typename State::Geometry;
+    static constexpr auto kAcquire = std::memory_order_acquire;
+    static constexpr auto kRelease = std::memory_order_release;
+    static constexpr auto kAcqRel = std::memory_order_acq_rel;
+    static constexpr auto kRelaxed = std::memory_order_relaxed;
+
+    /// A mover may be overtaken again and again, but never this often by honest peers: every lost round is a
+    /// round of somebody else's progress. The bound turns a corrupted ring into a refusal, not a spin.
+    static constexpr unsigned kRoundsMax = 1u << 20;
+
+ public:
+    static constexpr std::uint64_t kUnitsMax = (G::kUnitMask >> 1);
+
+    /// Makes `state` an empty limiter at `tick`. Only while nobody else uses it.
+    static void reset(State& state, std::uint64_t tick, std::uint64_t limit) noexcept {
+        for (std::uint64_t k = tick + 1 - G::kRing; k <= tick; ++k) {
+            state.edge[k % G::kRing].store(pack(k, 0), kRelaxed);  // ORDER(publish): see below
+            state.back[k % G::kRing].store(pack(k, 0), kRelaxed);  // ORDER(publish): see below
+        }
+        state.limit.store(limit, kRelaxed);  // ORDER(publish): see below
+        state.epoch.store(tick, kRelaxed);   // ORDER(publish): see below
+        // ORDER(publish): whoever hands the limiter out publishes it with a release of its own (the
+        // directory's state word); the pair is there, so plain stores do here.
+        state.head.store(pack(tick, 0), kRelaxed);
+    }
+
+    /// Admits `units` at tick `now`, or refuses and writes nothing. `units` >= 1.
+    static Decision admit(State& state, std::uint64_t now, std::uint64_t units,
+                          Contention& contention) noexcept {
+        // ORDER(limit): a parameter on its own; no other word depends on it.
+        const std::uint64_t limit = state.limit.load(kRelaxed);
+        if (units > limit) return {Verdict::never_fits, now};
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            View view = view_at(state, now);
+            if (view.stale) continue;
+            if (view.corrupt) break;
+            if (view.used + units > limit) {
+                view.used -= credits(state, view);
+                if (view.used + units > limit) return {Verdict::over_limit, view.tick};
+            }
+            // ORDER(head): release hands on what this process saw of the ring to whoever acquires the head;
+            // as a read-modify-write it also continues the mover's release sequence.
+            std::uint64_t expected = view.head;
+            if (state.head.cas(expected, add(view.head, units), kAcqRel, kRelaxed)) {
+                return {Verdict::admitted, view.tick};
+            }
+            ++contention.retries;
+        }
+        return {Verdict::corrupt, now};
+    }
+
+    /// Charges `units` whatever the limit says, at tick `now`: cost that is known only afterwards. The debt
+    /// holds later requests back. Returns the tick charged.
+    static Decision charge(State& state, std::uint64_t now, std::uint64_t units,
+                           Contention& contention) noexcept {
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            const View view = view_at(state, now);
+            if (view.stale) continue;
+            if (view.corrupt) break;
+            // A debt so large that the difference would wrap is cut at the largest that can be told.
+            const std::uint64_t room = G::kUnitMask - view.used;
+            const std::uint64_t charged = units < room ? units : room;
+            std::uint64_t expected = view.head;
+            // ORDER(head): as in admit.
+            if (state.head.cas(expected, add(view.head, charged), kAcqRel, kRelaxed)) {
+                return {Verdict::admitted, view.tick};
+            }
+            ++contention.retries;
+        }
+        return {Verdict::corrupt, now};
+    }
+
+    /// Gives back `units` of what was charged in `tick`. If the ring has moved past that tick the charge has
+    /// left the window by itself, and nothing is written. The caller returns no more than it charged, once.
+    static void give_back(State& state, std::uint64_t tick, std::uint64_t units) noexcept {
+        WordT_& slot = state.back[tick % G::kRing];
+        // ORDER(back): a credit is only ever used together with a head that its charge has changed already:
+        // a reader that sees the credit but not the charge loses its CAS on the head. No order is needed.
+        std::uint64_t found = slot.load(kRelaxed);
+        while (tag_of(found) == (tick & G::kTagMask)) {
+            if (slot.cas(found, add(found, units), kRelaxed, kRelaxed)) return;  // ORDER(back)
+        }
+    }
+
+    /// What is used at tick `now`. Writes nothing, so a read-only mapping will do.
+    static Usage look(const State& state, std::uint64_t now) noexcept {
+        // ORDER(limit): as in admit.
+        const std::uint64_t limit = state.limit.load(kRelaxed);
+        const Still still = still_at(state, now);
+        const std::uint64_t gross = still.gross_since(state, still.tick - G::kTicks);
+        const std::uint64_t credit = credits_in(state, still.tick - G::kTicks, still.tick);
+        return {limit, gross > credit ? gross - credit : 0, still.tick};
+    }
+
+    /// The first tick, `now` or later, in which `units` would pass if nobody else took any; 0 if they never
+    /// fit. Exact: one tick earlier they would be refused. Writes nothing.
+    static std::uint64_t earliest(const State& state, std::uint64_t now, std::uint64_t units) noexcept {
+        const std::uint64_t limit = state.limit.load(kRelaxed);  // ORDER(limit): as in admit
+        if (units > limit) return 0;
+        const Still still = still_at(state, now);
+        // Drop the oldest tick, one after the other, until what is left leaves room.
+        std::uint64_t credit = credits_in(state, still.tick - G::kTicks, still.tick);
+        for (std::uint64_t from = still.tick - G::kTicks; from <= still.tick; ++from) {
+            const std::uint64_t gross = still.gross_since(state, from);
+            const std::uint64_t used = gross > credit ? gross - credit : 0;
+            if (used + units <= limit) return from + G::kTicks;
+            credit -= credits_in(state, from, from);
+        }
+        return still.tick + G::kTicks + 1;
+    }
+
+ private:
+    using WordT_ = std::remove_reference_t<decltype(std::declval<State&>().head)>;
+
+    static constexpr std::uint64_t pack(std::uint64_t tick, std::uint64_t units) noexcept {
+        return (tick & G::kTagMask) << G::kUnitBits | (units & G::kUnitMask);
+    }
+    static constexpr std::uint64_t tag_of(std::uint64_t word) noexcept { return word >> G::kUnitBits; }
+    static constexpr std::uint64_t units_of(std::uint64_t word) noexcept { return word & G::kUnitMask; }
+    static constexpr std::uint64_t add(std::uint64_t word, std::uint64_t units) noexcept {
+        return (word & ~G::kUnitMask) | ((word + units) & G::kUnitMask);
+    }
+    /// Units from `older` to `newer`, modulo the word's unit field.
+    static constexpr std::uint64_t grown(std::uint64_t older, std::uint64_t newer) noexcept {
+        return (newer - older) & G::kUnitMask;
+    }
+    /// The full number of the tick that the head's tag stands for: the latest one not after `epoch` (I2).
+    static constexpr std::uint64_t full_tick(std::uint64_t head, std::uint64_t epoch) noexcept {
+        return epoch - ((epoch - tag_of(head)) & G::kTagMask);
+    }
+
+    /// The head at the caller's tick, or why there is none.
+    struct View {
+        std::uint64_t head;   // the head word that `used` belongs to
+        std::uint64_t tick;   // its tick, in full
+        std::uint64_t used;   // units in the window, credits not yet subtracted
+        bool stale = false;   // somebody moved the ring meanwhile: look again
+        bool corrupt = false;
+    };
+
+    static View view_at(State& state, std::uint64_t now) noexcept {
+        // ORDER(head): acquires the edges that the mover filled before its release of the head.
+        const std::uint64_t head = state.head.load(kAcquire);
+        // ORDER(epoch): read after the head (the acquire above holds it there), so I2 makes the tag unique;
+        // acquire pairs with the release in raise_epoch.
+        const std::uint64_t epoch = state.epoch.load(kAcquire);
+        View view{head, now > epoch ? now : epoch, 0};
+        if (full_tick(head, epoch) != view.tick) {
+            move(state, view.tick, head, epoch);
+            view.stale = true;
+            return view;
+        }
+        // ORDER(head): the edge was filled before the head got here; the acquire above makes it visible.
+        const std::uint64_t edge = state.edge[(view.tick - G::kTicks) % G::kRing].load(kAcquire);
+        if (tag_of(edge) != ((view.tick - G::kTicks) & G::kTagMask)) {
+            // A mover ahead of this caller has reused the slot: then the epoch was raised before (the
+            // acquire of the slot pairs with the mover's release of it). Otherwise nobody could have.
+            view.stale = state.epoch.load(kRelaxed) != epoch;  // ORDER(edge): ordered by the slot's acquire
+            view.corrupt = !view.stale;
+            return view;
+        }
+        view.used = grown(units_of(edge), units_of(head));
+        return view;
+    }
+
+    /// Moves the head from the word `head` to tick `to` >= epoch, filling the edges in between. Gives up as
+    /// soon as another process got further; the caller looks again.
+    static void move(State& state, std::uint64_t to, std::uint64_t head, std::uint64_t epoch) noexcept {
+        const std::uint64_t from = full_tick(head, epoch);
+        if (!raise_epoch(state, epoch, to)) return;
+        // Idle for longer than the ring: every tick that can still be asked for began with today's C.
+        const std::uint64_t first = to - from >= G::kRing ? to + 1 - G::kRing : from + 1;
+        for (std::uint64_t k = first; k <= to; ++k) {
+            if (!fill(state, state.edge[k % G::kRing], pack(k, units_of(head)), kWhole, to, head)) return;
+            if (!fill(state, state.back[k % G::kRing], pack(k, 0), kTagOnly, to, head)) return;
+        }
+        // ORDER(head): release publishes the edges to whoever acquires the head.
+        state.head.cas(head, pack(to, units_of(head)), kAcqRel, kRelaxed);
+    }
+
+    /// Raises the epoch from `seen` to `to`; false if another process changed it meanwhile.
+    static bool raise_epoch(State& state, std::uint64_t seen, std::uint64_t to) noexcept {
+        if (seen == to) return true;
+        // ORDER(epoch): release, so that a slot filled after this is never seen before it.
+        return state.epoch.cas(seen, to, kAcqRel, kRelaxed);
+    }
+
+    /// Which bits of a slot must agree for it to be filled: an edge is its value; a back slot, once it has
+    /// its tag, collects credits that must stay.
+    static constexpr std::uint64_t kWhole = ~std::uint64_t{0};
+    static constexpr std::uint64_t kTagOnly = ~G::kUnitMask;
+
+    /// Sets `slot` to `wanted` as part of a move of `head` to tick `to`. False if the move is out of date.
+    static bool fill(State& state, WordT_& slot, std::uint64_t wanted, std::uint64_t compared,
+                     std::uint64_t to, std::uint64_t head) noexcept {
+        // ORDER(edge): acquire pairs with the release below: a slot that another mover filled is seen
+        // together with the epoch that it had raised.
+        std::uint64_t found = slot.load(kAcquire);
+        while (((found ^ wanted) & compared) != 0) {
+            // A mover to a later tick raised the epoch before it touched a slot. With the epoch and the
+            // head unchanged *after* the slot was read, what was read is older than this move, and the CAS
+            // below replaces just that.
+            if (state.epoch.load(kAcquire) != to) return false;    // ORDER(epoch): pairs with raise_epoch
+            if (state.head.load(kAcquire) != head) return false;   // ORDER(head): no edge for an old C
+            // ORDER(edge): release, see the load above.
+            if (slot.cas(found, wanted, kAcqRel, kAcquire)) return true;
+        }
+        return true;
+    }
+
+    /// Units given back in the window of `view`. Never more than the gross usage; a larger sum is not ours.
+    static std::uint64_t credits(const State& state, const View& view) noexcept {
+        const std::uint64_t sum = credits_in(state, view.tick - G::kTicks, view.tick);
+        return sum <= view.used ? sum : 0;
+    }
+
+    static std::uint64_t credits_in(const State& state, std::uint64_t from, std::uint64_t to) noexcept {
+        std::uint64_t sum = 0;
+        for (std::uint64_t k = from; k <= to; ++k) {
+            const std::uint64_t word = state.back[k % G::kRing].load(kRelaxed);  // ORDER(back): give_back
+            if (tag_of(word) == (k & G::kTagMask)) sum += units_of(word);
+        }
+        return sum;
+    }
+
+    /// The state as a reader that may not write sees it: the head may be behind `tick`.
+    struct Still {
+        std::uint64_t units;      // C
+        std::uint64_t head_tick;  // where the head stands
+        std::uint64_t tick;       // now, or the epoch if that is later
+
+        /// Units admitted in tick `from` and later.
+        std::uint64_t gross_since(const State& state, std::uint64_t from) const noexcept {
+            if (from > head_tick) return 0;
+            // The oldest slot of the ring may be in use for the next tick already; then nothing older counts.
+            const std::uint64_t edge = state.edge[from % G::kRing].load(kAcquire);  // ORDER(head)
+            return tag_of(edge) == (from & G::kTagMask) ? grown(units_of(edge), units) : 0;
+        }
+    };
+
+    static Still still_at(const State& state, std::uint64_t now) noexcept {
+        const std::uint64_t head = state.head.load(kAcquire);    // ORDER(head): as in view_at
+        const std::uint64_t epoch = state.epoch.load(kAcquire);  // ORDER(epoch): as in view_at
+        return {units_of(head), full_tick(head, epoch), now > epoch ? now : epoch};
+    }
+};
+
+}  // namespace weir::shm
