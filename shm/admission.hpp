@@ -1,13 +1,12 @@
 // One decision over many limits: all of a request's scopes are charged, or none.
 //
-// An Admission is asked of a Participant (participant.hpp). Looking comes first and charging second, in the
-// order given; what was charged before a refusal is given back into its own window. A process killed in
-// between leaves at most one reservation, which expires with its window.
+// An Admission is asked of a Participant (participant.hpp). Looking comes first and charging
+// second, in the order given; what was charged before a refusal is given back into its own window.
+// A process killed in between leaves at most one reservation, which expires with its window.
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 
 #include "shm/limiter.hpp"
@@ -15,6 +14,7 @@
 namespace weir::shm {
 
 class Participant;
+struct ParticipantImpl;
 
 /// The most window limiters, and likewise gauges, that one decision can span.
 inline constexpr std::size_t kScopesMax = 8;
@@ -28,33 +28,34 @@ struct Charge {
 /// All that one request asks for.
 struct Demand {
     std::span<const Charge> charges;  ///< at most kScopesMax
-    std::span<const Gauge> holds;     ///< one slot of each for as long as the ticket lives; at most kScopesMax
+    std::span<const Gauge>
+        holds;  ///< one slot of each for as long as the ticket lives; at most kScopesMax
 };
 
 enum class Refused : std::uint8_t {
-    over_limit,   ///< a window is full now; Participant::earliest says when this demand would pass
-    never_fits,   ///< more units than the limit allows at all: waiting does not help
-    in_flight,    ///< a gauge is at its maximum; nobody can say for how long
-    evicted,      ///< a handle names something that is no longer in the segment
-    corrupt,      ///< the segment's words make no sense; counted and refused
+    over_limit,  ///< a window is full now; Participant::earliest says when this demand would pass
+    never_fits,  ///< more units than the limit allows at all: waiting does not help
+    in_flight,   ///< a gauge is at its maximum; nobody can say for how long
+    evicted,     ///< a handle names something that is no longer in the segment
+    corrupt,     ///< the segment's words make no sense; counted and refused
 };
 
 /// Why a demand was refused. Nothing was charged.
 struct Refusal {
     Refused reason = Refused::over_limit;
-    bool in_holds = false;   ///< whether `index` counts in Demand::holds, or else in Demand::charges
+    bool in_holds = false;  ///< whether `index` counts in Demand::holds, or else in Demand::charges
     std::uint8_t index = 0;  ///< the first scope that refused
 };
 
 /// A demand that was admitted. Move-only; must be settled with what it really cost.
 ///
-/// A ticket that is dropped unsettled is *abandoned*: what was reserved stays charged until its window has
-/// passed (it may have been used), and its in-flight slots are free again at once.
+/// A ticket that is dropped unsettled is *abandoned*: what was reserved stays charged until its
+/// window has passed (it may have been used), and its in-flight slots are free again at once.
 ///
 /// Not thread-safe; it belongs to the thread of its Participant and must not outlive it.
 class Ticket {
  public:
-    Ticket() = default;
+    Ticket() noexcept {}  // not defaulted: `Ticket t{}` would clear the arrays
     Ticket(Ticket&& other) noexcept;
     Ticket& operator=(Ticket&& other) noexcept;
     ~Ticket();
@@ -64,32 +65,44 @@ class Ticket {
     /// The time that the limiters count this request at (CLOCK_MONOTONIC).
     Nanos admitted_at() const noexcept { return admitted_at_; }
 
-    /// Replaces the estimate of charge `index` (its place in Demand::charges) by its true cost. Less than
-    /// reserved gives the rest back into the window of the reservation; more is charged at `now`, limit or
-    /// not. May be called again as more becomes known; the last call counts.
+    /// Replaces the estimate of charge `index` (its place in Demand::charges) by its true cost.
+    /// Less than reserved gives the rest back into the window of the reservation; more is charged
+    /// at `now`, limit or not. May be called again as more becomes known; the last call counts,
+    /// except that extra units charged by more than one call in different ticks of the window are
+    /// not given back.
     void settle(std::size_t index, Units actual, Nanos now) noexcept;
 
     /// Gives everything back: for a request that was certainly never sent.
     void cancel(Nanos now) noexcept;
 
-    /// Frees the in-flight slots and ends the ticket; what is charged stays. Further calls do nothing.
+    /// Frees the in-flight slots and ends the ticket; what is charged stays. Further calls do
+    /// nothing.
     void close() noexcept;
 
  private:
     friend class Participant;
 
+    /// What became of one charge. Trivial, and only as many as there are charges are ever touched.
     struct Entry {
-        Limiter limiter;
-        std::uint64_t tick = 0;
-        Units charged = 0;
+        WindowRecord* record;
+        std::uint64_t generation;
+        std::uint64_t tick;        // of the reservation
+        Units reserved;            // still charged in `tick`
+        std::uint64_t extra_tick;  // of the latest charge beyond the reservation
+        Units extra;               // still charged in `extra_tick`
+        Units total;  // all that is charged; more than the two above after several extras
     };
 
-    Participant* participant_ = nullptr;
+    void take(Ticket& other) noexcept;
+
+    ParticipantImpl* participant_ = nullptr;
     Nanos admitted_at_{};
     std::uint8_t entries_count_ = 0;
     std::uint8_t holds_count_ = 0;
-    std::array<Entry, kScopesMax> entries_{};
-    std::array<Gauge, kScopesMax> holds_{};
+    bool settled_ = false;
+    Entry entries_[kScopesMax];  // uninitialised beyond entries_count_
+    GaugeRecord* holds_[kScopesMax];
+    std::uint64_t hold_generations_[kScopesMax];
 };
 
 /// A ticket, or the reason why there is none.

@@ -1,10 +1,10 @@
 // A participant: one actor that charges limits in a segment. One per thread that does.
 //
-// Joining takes a slot in the segment with a name, a lock that the kernel releases when the process dies, the
-// participant's share of every in-flight gauge, and its ring of the flight recorder.
+// Joining takes a slot in the segment with a name, a lock that the kernel releases when the process
+// dies, the participant's share of every in-flight gauge, and its ring of the flight recorder.
 //
-// Thread safety: none; one thread at a time. Process safety: all of it. After fork() the child must open a
-// Segment and join for itself.
+// Thread safety: none; one thread at a time. Process safety: all of it. After fork() the child must
+// open a Segment and join for itself.
 #pragma once
 
 #include <cstdint>
@@ -18,31 +18,32 @@
 namespace weir::shm {
 
 class SegmentImpl;
+struct ParticipantImpl;
 
 /// What a window limiter holds at one moment.
 struct LimiterUsage {
     Units limit = 0;
-    Units used = 0;          ///< may exceed `limit` after debts, or after the limit was lowered
-    Units remaining = 0;     ///< max(0, limit - used)
-    Nanos resets_in{};       ///< until everything used now has left the window; 0 when nothing is used
+    Units used = 0;       ///< may exceed `limit` after debts, or after the limit was lowered
+    Units remaining = 0;  ///< max(0, limit - used)
+    Nanos resets_in{};    ///< until everything used now has left the window; 0 when nothing is used
 };
 
 class Participant {
  public:
-    Participant() = default;
+    Participant() noexcept;
     Participant(Participant&&) noexcept;
     Participant& operator=(Participant&&) noexcept;
     ~Participant();  ///< leaves: in-flight shares are freed, the recorder's ring stays readable
 
     explicit operator bool() const noexcept { return impl_ != nullptr; }
 
-    /// Decides on `demand` at `now` (shm::now(), read once per request). No system call, no allocation, no
-    /// lock; about 10 ns for each charge. All or none.
+    /// Decides on `demand` at `now` (shm::now(), read once per request). No system call, no
+    /// allocation, no lock; about 10 ns for each charge. All or none.
     Admission admit(const Demand& demand, Nanos now) noexcept;
 
-    /// The earliest time, `now` or later, at which `demand` would pass if nobody else took anything; empty if
-    /// no waiting helps (never_fits) or nobody can know (in_flight). Exact to the nanosecond: the demand is
-    /// refused before and passes then.
+    /// The earliest time, `now` or later, at which `demand` would pass if nobody else took
+    /// anything; empty if no waiting helps (never_fits) or nobody can know (in_flight). Exact to
+    /// the nanosecond: the demand is refused before and passes then.
     std::optional<Nanos> earliest(const Demand& demand, Nanos now) const noexcept;
 
     /// Whether `demand` would be admitted at `now`, without charging anything.
@@ -54,18 +55,20 @@ class Participant {
     LimiterUsage usage(Limiter limiter, Nanos now) const noexcept;
     Units in_flight(Gauge gauge) const noexcept;
 
-    /// Frees the in-flight shares of participants that have died, and does other small housekeeping. Call it
-    /// a few times per second; it is cheap, and any participant may do it for all. Returns how many died.
+    /// Frees the in-flight shares of participants that have died, and does other small
+    /// housekeeping. Call it a few times per second; it is cheap, and any participant may do it for
+    /// all. Returns how many died.
     unsigned reap(Nanos now) noexcept;
 
-    /// Failed compare-and-swaps so far: other participants were faster. For stress tests and metrics.
+    /// Failed compare-and-swaps so far: other participants were faster. For stress tests and
+    /// metrics.
     std::uint64_t contention() const noexcept;
 
  private:
     friend class Segment;
-    friend class Ticket;
-    struct Impl;
-    std::unique_ptr<Impl> impl_;
+    explicit Participant(std::unique_ptr<ParticipantImpl> impl) noexcept;
+
+    std::unique_ptr<ParticipantImpl> impl_;
 };
 
 }  // namespace weir::shm

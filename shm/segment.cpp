@@ -1,1 +1,292 @@
 #include "shm/segment.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
+#include "shm/file_lock.hpp"
+#include "shm/participant_impl.hpp"
+#include "shm/segment_impl.hpp"
+#include "shm/window_access.hpp"
+
+namespace weir::shm {
+
+namespace {
+
+constexpr Units kLimitMax = StandardWindow::kUnitsMax;
+
+void check_limit(Units limit) {
+    if (limit < 1 || limit > kLimitMax)
+        throw std::invalid_argument("limit: must be from 1 to 2^39 - 1");
+}
+
+/// Window limiters are reused once nothing is left in their window.
+class WindowKeeper final : public RecordKeeper {
+ public:
+    WindowKeeper(const SegmentImpl& segment, Nanos window, Units limit) noexcept
+        : segment_(segment), window_(window), limit_(limit) {}
+
+    bool retire(std::uint32_t index) noexcept override {
+        WindowRecord& record = segment_.window(index);
+        StandardState& state = record.state;
+        std::uint64_t head =
+            state.head.load(std::memory_order_acquire);  // ORDER(head): before the look
+        const std::uint64_t tick = RecordTicks(record).at(now());
+        if (!sane(record, tick)) return true;
+        if (StandardWindow::look(state, tick).used != 0) return false;
+        // One unit more closes the head: a decision that has read it before loses its CAS, looks
+        // again and then meets the changed `life`. If the CAS fails here, somebody has charged, and
+        // it is not idle. ORDER(head): release hands the changed `life` on to such a decision.
+        constexpr std::uint64_t kUnits = StandardGeometry::kUnitMask;
+        const std::uint64_t closed = (head & ~kUnits) | ((head + 1) & kUnits);
+        return state.head.cas(head, closed, std::memory_order_acq_rel, std::memory_order_relaxed);
+    }
+
+    void prepare(std::uint32_t index) noexcept override {
+        WindowRecord& record = segment_.window(index);
+        StandardState& state = record.state;
+        const TickScale scale(window_, StandardGeometry::kTicks);
+        const std::uint64_t today = scale.tick_at(now());
+        std::uint64_t last =
+            state.epoch.load(std::memory_order_relaxed);  // ORDER(epoch): lock held
+        const std::uint64_t before = RecordTicks(record).at(now());
+        if (last != 0 && before < kTickMax && before > last) last = before;
+        // Ticks never go back from one life to the next, so whatever a slow holder of an old handle
+        // still gives back meets other tags. The first life of a record begins today.
+        const bool garbage = last >= kTickMax / 2;
+        const std::uint64_t first =
+            last == 0 || garbage ? today : last + 2 * StandardGeometry::kRing;
+        // ORDER(parameters): published by the release of `life` that ends the making.
+        record.reciprocal.store(scale.reciprocal(), std::memory_order_relaxed);
+        record.base.store(first - today, std::memory_order_relaxed);  // ORDER(parameters)
+        record.window.store(static_cast<std::uint64_t>(window_.count()),
+                            std::memory_order_relaxed);  // ORDER(parameters)
+        record.limit_since.store(static_cast<std::uint64_t>(now().count()),
+                                 std::memory_order_relaxed);   // ORDER(parameters)
+        state.limit.store(limit_, std::memory_order_relaxed);  // ORDER(limit): on its own
+        // Moving the ring on by more than its length empties it, in the same lock-free steps as any
+        // other move: somebody who is still at the old life does no harm, and helps at worst.
+        Contention contention;
+        if (garbage ||
+            StandardWindow::charge(state, first, 0, contention).verdict != Verdict::admitted) {
+            StandardWindow::reset(state, first, limit_);
+        }
+    }
+
+ private:
+    const SegmentImpl& segment_;
+    Nanos window_;
+    Units limit_;
+};
+
+/// Records that are never reused: their number is that of the configuration's names.
+class LastingKeeper final : public RecordKeeper {
+ public:
+    bool retire(std::uint32_t) noexcept override { return false; }
+    void prepare(std::uint32_t) noexcept override {}  // a record that has never lived is all zero
+};
+
+std::string role_of(const ParticipantRecord& record) {
+    std::string role;
+    for (const Word& word : record.role) {
+        std::uint64_t bytes =
+            word.load(std::memory_order_relaxed);  // ORDER(role): for display only
+        for (; (bytes & 0xff) != 0; bytes >>= 8) role.push_back(static_cast<char>(bytes & 0xff));
+    }
+    return role;
+}
+
+void set_role(ParticipantRecord& record, std::string_view role) {
+    constexpr std::size_t kBytes = sizeof(record.role);
+    for (std::size_t word = 0; word * 8 < kBytes; ++word) {
+        std::uint64_t bytes = 0;
+        for (std::size_t i = 0; i < 8 && word * 8 + i < std::min(role.size(), kBytes); ++i) {
+            bytes |= std::uint64_t{static_cast<unsigned char>(role[word * 8 + i])} << 8 * i;
+        }
+        record.role[word].store(bytes, std::memory_order_relaxed);  // ORDER(role): for display only
+    }
+}
+
+/// Takes a slot whose last owner has left; under the directory lock, so nobody else does.
+bool take_slot(SegmentImpl& segment, std::uint32_t slot, std::string_view role) {
+    ParticipantRecord& record = segment.participant(slot);
+    const std::uint64_t life =
+        record.life.load(std::memory_order_acquire);  // ORDER(slot): release_slot
+    if ((life & 0xff) == ParticipantRecord::live || segment.holds_slot(slot)) return false;
+    if (!try_lock_byte(segment.file().fd(), kLockParticipants + slot)) return false;
+    segment.set_slot(slot, true);
+    set_role(record, role);
+    record.pid.store(static_cast<std::uint64_t>(::getpid()),
+                     std::memory_order_relaxed);  // ORDER(role)
+    record.joined.store(static_cast<std::uint64_t>(now().count()),
+                        std::memory_order_relaxed);  // ORDER(role)
+    // ORDER(slot): release; whoever sees the slot live sees its lock taken.
+    record.life.store(Life::pack(Life::generation_of(life) + 1, Life::live),
+                      std::memory_order_release);
+    return true;
+}
+
+}  // namespace
+
+LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept {
+    const RecordTicks ticks(record);
+    const std::uint64_t tick = ticks.at(now);
+    if (!sane(record, tick)) return {};
+    const Usage usage = StandardWindow::look(record.state, tick);
+    LimiterUsage result;
+    result.limit = usage.limit;
+    result.used = usage.used;
+    result.remaining = usage.limit > usage.used ? usage.limit - usage.used : 0;
+    if (usage.used != 0) {
+        // The whole limit passes at once when everything used now has left.
+        const std::uint64_t empty = StandardWindow::earliest(record.state, tick, usage.limit);
+        result.resets_in = std::max(Nanos(0), ticks.start_of(empty) - now);
+    }
+    return result;
+}
+
+Segment::Segment(std::shared_ptr<SegmentImpl> impl) : impl_(std::move(impl)) {}
+Segment::Segment(Segment&&) noexcept = default;
+Segment& Segment::operator=(Segment&&) noexcept = default;
+Segment::~Segment() = default;
+
+Segment Segment::open(const SegmentOptions& options) {
+    return Segment(
+        std::make_shared<SegmentImpl>(SegmentFile::open(options), options.name, options.wait_max));
+}
+
+Segment Segment::attach(std::string_view name) {
+    return Segment(
+        std::make_shared<SegmentImpl>(SegmentFile::attach(name), std::string(name), Nanos(0)));
+}
+
+bool Segment::remove(std::string_view name) {
+    return SegmentFile::remove(name);
+}
+
+const std::string& Segment::name() const noexcept {
+    return impl_->name();
+}
+
+Participant Segment::join(std::string_view role) {
+    impl_->check_writable();
+    auto me = std::make_unique<ParticipantImpl>();
+    const std::uint32_t slots = impl_->geometry().participants;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        for (std::uint32_t slot = 0; attempt == 1 && slot < slots; ++slot) impl_->reap_slot(slot);
+        const DirectoryLock lock(*impl_);
+        for (std::uint32_t slot = 0; slot < slots; ++slot) {
+            if (!take_slot(*impl_, slot, role)) continue;
+            me->segment = impl_;
+            me->slot = slot;
+            me->born = fork_count();
+            me->record = &impl_->participant(slot);
+            me->ring =
+                RingWriter(impl_->ring(slot), impl_->geometry().ring_records, me->record->position);
+            return Participant(std::move(me));
+        }
+    }
+    throw DirectoryFull("segment '" + name() + "': all " + std::to_string(slots) +
+                        " participants' slots are taken; a larger segment_size has more");
+}
+
+Limiter Segment::limiter(const LimiterName& name, Units limit) {
+    check_limit(limit);
+    const TableView& table = impl_->table(Table::windows);
+    WindowKeeper keeper(*impl_, name.window, limit);
+    const Found found =
+        impl_->find_or_make(Table::windows, window_key(name, table.text_words), keeper);
+    const Limiter limiter{&impl_->window(found.record), found.life};
+    set_limit(limiter, limit);
+    return limiter;
+}
+
+void Segment::set_limit(Limiter limiter, Units limit) noexcept {
+    if (!limiter || limit < 1 || limit > kLimitMax) return;
+    if (!still_lives(*limiter.record, limiter.generation)) return;
+    WindowRecord& record = *limiter.record;
+    // ORDER(limit): on its own; the time beside it only tells the auditor from when on the limit
+    // holds.
+    if (record.state.limit.load(std::memory_order_relaxed) == limit) return;
+    record.state.limit.store(limit, std::memory_order_relaxed);  // ORDER(limit)
+    record.limit_since.store(static_cast<std::uint64_t>(now().count()),
+                             std::memory_order_relaxed);  // ORDER(limit)
+}
+
+Gauge Segment::gauge(std::string_view scope, std::string_view name, Units max) {
+    const TableView& table = impl_->table(Table::gauges);
+    LastingKeeper keeper;
+    const Found found =
+        impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
+    GaugeRecord& record = impl_->gauge(found.record);
+    record.max.store(max, std::memory_order_relaxed);  // ORDER(limit): on its own
+    return {&record, found.life};
+}
+
+Health Segment::health(std::string_view scope, std::string_view name) {
+    const TableView& table = impl_->table(Table::healths);
+    LastingKeeper keeper;
+    const Found found =
+        impl_->find_or_make(Table::healths, scoped_key(scope, name, table.text_words), keeper);
+    return {&impl_->health(found.record), found.life};
+}
+
+Counter Segment::counter(std::string_view name) {
+    const TableView& table = impl_->table(Table::counters);
+    LastingKeeper keeper;
+    const Found found =
+        impl_->find_or_make(Table::counters, plain_key(name, table.text_words), keeper);
+    return {&impl_->counter(found.record), found.life};
+}
+
+void Segment::add(Counter counter, std::uint64_t amount) noexcept {
+    if (!counter) return;
+    counter.record->value.fetch_add(amount,
+                                    std::memory_order_relaxed);  // ORDER(counter): a sum by itself
+}
+
+std::vector<LimiterInfo> Segment::limiters(Nanos now) const {
+    const TableView& table = impl_->table(Table::windows);
+    std::vector<LimiterInfo> infos;
+    for (std::uint32_t index = 0; index < table.count; ++index) {
+        const auto key = read_identity(table, index);
+        if (!key) continue;
+        NameText text = text_of(*key, table.text_words);
+        infos.push_back({std::move(text.scope), std::move(text.name), text.unit, text.window,
+                         usage_of(impl_->window(index), now)});
+    }
+    return infos;
+}
+
+std::vector<ParticipantInfo> Segment::participants() const {
+    std::vector<ParticipantInfo> infos;
+    for (std::uint32_t slot = 0; slot < impl_->geometry().participants; ++slot) {
+        const ParticipantRecord& record = impl_->participant(slot);
+        const std::uint64_t life =
+            record.life.load(std::memory_order_acquire);  // ORDER(slot): as in take_slot
+        if ((life & 0xff) != ParticipantRecord::live) continue;
+        const bool alive = impl_->holds_slot(slot) ||
+                           locked_by_another(impl_->file().fd(), kLockParticipants + slot);
+        const std::uint64_t pid = record.pid.load(std::memory_order_relaxed);        // ORDER(role)
+        const std::uint64_t joined = record.joined.load(std::memory_order_relaxed);  // ORDER(role)
+        infos.push_back(
+            {slot, pid, role_of(record), Nanos(static_cast<std::int64_t>(joined)), alive});
+    }
+    return infos;
+}
+
+void Segment::each_counter(
+    const std::function<void(std::string_view, std::uint64_t)>& visit) const {
+    const TableView& table = impl_->table(Table::counters);
+    for (std::uint32_t index = 0; index < table.count; ++index) {
+        const auto key = read_identity(table, index);
+        if (!key) continue;
+        const std::uint64_t value =
+            impl_->counter(index).value.load(std::memory_order_relaxed);  // ORDER(counter)
+        visit(text_of(*key, table.text_words).name, value);
+    }
+}
+
+}  // namespace weir::shm

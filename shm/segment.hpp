@@ -1,7 +1,8 @@
 // A segment: the POSIX shared memory that holds the counters of one host.
 //
-// Opening creates it, or attaches to the one that is there, or takes over what a creator killed half-way
-// left. It stays when every process has gone: a restart or an upgrade of the same layout finds its counters.
+// Opening creates it, or attaches to the one that is there, or takes over what a creator killed
+// half-way left. It stays when every process has gone: a restart or an upgrade of the same layout
+// finds its counters.
 //
 // Thread safety: all members may be called from any thread. Process safety: all of it.
 #pragma once
@@ -22,31 +23,34 @@
 namespace weir::shm {
 
 struct SegmentOptions {
-    std::string name = "weir";              ///< [A-Za-z0-9._-]{1,200}; /dev/shm/<name>
-    std::uint64_t size_bytes = 16u << 20;   ///< 1 MiB .. 1 TiB, used on creation; see docs/design/segment.md
-    std::string group;                      ///< if set, mode 0660 and this group; else mode 0600
+    std::string name = "weir";  ///< [A-Za-z0-9._-]{1,200}; /dev/shm/<name>
+    std::uint64_t size_bytes =
+        16u << 20;      ///< 1 MiB .. 1 TiB, used on creation; see docs/design/segment.md
+    std::string group;  ///< if set, mode 0660 and this group; else mode 0600
     Nanos wait_max = std::chrono::seconds(2);  ///< for another process that is creating the segment
 };
 
 /// How an attempt to open ended. Each names what was met, so that a message can say what to do.
 enum class Attach : std::uint8_t {
     attached,
-    not_there,        ///< nobody has created it (read-only attach only)
-    too_short,        ///< truncated
-    not_ready,        ///< its creator is still at work, after wait_max
-    other_layout,     ///< written by another version or build; the message says both
-    other_boot,       ///< from before the host's last boot: its times mean nothing now
-    other_clock,      ///< another time namespace: the clocks differ
-    no_space,         ///< /dev/shm is too small
+    not_there,     ///< nobody has created it (read-only attach only)
+    too_short,     ///< truncated
+    not_ready,     ///< its creator is still at work, after wait_max
+    other_layout,  ///< written by another version or build; the message says both
+    other_boot,    ///< from before the host's last boot: its times mean nothing now
+    other_clock,   ///< another time namespace: the clocks differ
+    no_space,      ///< /dev/shm is too small
     no_permission,
     bad_name,
-    failed,           ///< another system error; the message has it
+    failed,  ///< another system error; the message has it
 };
 
-/// Thrown by Segment's factories and by lookups that cannot be served. what() says what was met and what to do.
+/// Thrown by Segment's factories and by lookups that cannot be served. what() says what was met and
+/// what to do.
 class SegmentError : public std::runtime_error {
  public:
-    SegmentError(Attach reason, const std::string& message) : std::runtime_error(message), reason_(reason) {}
+    SegmentError(Attach reason, const std::string& message)
+        : std::runtime_error(message), reason_(reason) {}
     Attach reason() const noexcept { return reason_; }
 
  private:
@@ -68,16 +72,26 @@ struct LimiterInfo {
     LimiterUsage usage;
 };
 
+/// An actor that has joined.
+struct ParticipantInfo {
+    std::uint32_t slot = 0;
+    std::uint64_t pid = 0;  ///< as its own pid namespace counts
+    std::string role;
+    Nanos joined{};      ///< CLOCK_MONOTONIC
+    bool alive = false;  ///< false: it has died, and nobody has reaped it yet
+};
+
 class Segment {
  public:
-    /// Creates or attaches for reading and writing. A segment of an earlier boot or of a foreign layout is
-    /// not touched but refused by a SegmentError.
+    /// Creates or attaches for reading and writing. A segment of an earlier boot or of a foreign
+    /// layout is not touched but refused by a SegmentError.
     static Segment open(const SegmentOptions& options);
 
     /// Attaches for reading only; never creates.
     static Segment attach(std::string_view name);
 
-    /// Removes the name. Processes that have it open keep their (now private) counters. False if not there.
+    /// Removes the name. Processes that have it open keep their (now private) counters. False if
+    /// not there.
     static bool remove(std::string_view name);
 
     Segment(Segment&&) noexcept;
@@ -90,8 +104,8 @@ class Segment {
     /// DirectoryFull when all slots are taken by the living.
     Participant join(std::string_view role);
 
-    /// The limiter of that name, made if it is new, its limit set to `limit` (1 .. 2^39) either way.
-    /// Throws DirectoryFull, or std::invalid_argument naming the field.
+    /// The limiter of that name, made if it is new, its limit set to `limit` (1 .. 2^39 - 1) either
+    /// way. Throws DirectoryFull, or std::invalid_argument naming the field.
     Limiter limiter(const LimiterName& name, Units limit);
 
     /// Changes the limit; what is used stays.
@@ -103,14 +117,17 @@ class Segment {
     /// The health record of that name, made if it is new.
     Health health(std::string_view scope, std::string_view name);
 
-    /// The counter of that name, made if it is new. Labels are part of the name, as Prometheus writes them:
-    /// `litellm_proxy_total_requests_metric{model="x"}`.
+    /// The counter of that name, made if it is new. Labels are part of the name, as Prometheus
+    /// writes them: `litellm_proxy_total_requests_metric{model="x"}`.
     Counter counter(std::string_view name);
     static void add(Counter counter, std::uint64_t amount) noexcept;
 
-    /// Everything in the segment, for tools and for /metrics. Consistent for each entry, not across entries.
+    /// Everything in the segment, for tools and for /metrics. Consistent for each entry, not across
+    /// entries.
     std::vector<LimiterInfo> limiters(Nanos now) const;
-    void each_counter(const std::function<void(std::string_view name, std::uint64_t value)>& visit) const;
+    std::vector<ParticipantInfo> participants() const;
+    void each_counter(
+        const std::function<void(std::string_view name, std::uint64_t value)>& visit) const;
 
  private:
     explicit Segment(std::shared_ptr<SegmentImpl> impl);

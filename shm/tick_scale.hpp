@@ -24,6 +24,12 @@ class TickScale {
         : reciprocal_(static_cast<std::uint64_t>(
               (static_cast<Wide>(ticks_per_window) << 64) / static_cast<std::uint64_t>(window.count()))) {}
 
+    /// The scale that `reciprocal()` came from, without the division.
+    static constexpr TickScale from_reciprocal(std::uint64_t reciprocal) noexcept {
+        return TickScale(reciprocal == 0 ? 1 : reciprocal);
+    }
+    constexpr std::uint64_t reciprocal() const noexcept { return reciprocal_; }
+
     /// The tick that `time` falls into.
     constexpr std::uint64_t tick_at(Nanos time) const noexcept {
         const auto ns = static_cast<std::uint64_t>(time.count());
@@ -37,6 +43,8 @@ class TickScale {
     }
 
  private:
+    explicit constexpr TickScale(std::uint64_t reciprocal) noexcept : reciprocal_(reciprocal) {}
+
     __extension__ using Wide = unsigned __int128;
 
     std::uint64_t reciprocal_;  // ticks per nanosecond, scaled by 2^64, rounded down

@@ -1,0 +1,59 @@
+#include "shm/participant.hpp"
+
+#include <utility>
+
+#include "shm/file_lock.hpp"
+#include "shm/participant_impl.hpp"
+
+namespace weir::shm {
+
+namespace {
+
+/// No more often than this does one participant ask the kernel who is still alive.
+constexpr Nanos kReapEvery = std::chrono::milliseconds(100);
+
+void leave(ParticipantImpl* impl) noexcept {
+    if (impl == nullptr || !impl->usable()) return;
+    impl->segment->release_slot(impl->slot);
+    impl->segment->set_slot(impl->slot, false);
+    unlock_byte(impl->segment->file().fd(), kLockParticipants + impl->slot);
+}
+
+}  // namespace
+
+Participant::Participant() noexcept = default;
+Participant::Participant(std::unique_ptr<ParticipantImpl> impl) noexcept : impl_(std::move(impl)) {}
+Participant::Participant(Participant&&) noexcept = default;
+
+Participant& Participant::operator=(Participant&& other) noexcept {
+    if (this != &other) {
+        leave(impl_.get());
+        impl_ = std::move(other.impl_);
+    }
+    return *this;
+}
+
+Participant::~Participant() {
+    leave(impl_.get());
+}
+
+unsigned Participant::reap(Nanos now) noexcept {
+    if (!impl_ || !impl_->usable() || now - impl_->reaped_at < kReapEvery) return 0;
+    impl_->reaped_at = now;
+    SegmentImpl& segment = *impl_->segment;
+    if (!segment.file().whole()) {
+        impl_->broken = true;
+        return 0;
+    }
+    unsigned reaped = 0;
+    for (std::uint32_t slot = 0; slot < segment.geometry().participants; ++slot) {
+        if (segment.reap_slot(slot)) ++reaped;
+    }
+    return reaped;
+}
+
+std::uint64_t Participant::contention() const noexcept {
+    return impl_ ? impl_->contention.retries : 0;
+}
+
+}  // namespace weir::shm

@@ -1,0 +1,55 @@
+// The segment as a file: creating it, attaching to it, taking it over. Knows the header and nothing
+// behind it.
+//
+// Creation is serialised by a byte lock that dies with its holder. Whoever gets the lock and finds
+// the header not ready makes the segment anew, whatever its last creator had got to. Nothing is
+// mapped before the size and the header have been read from the file, so that a file too short for
+// its map is met as an error.
+//
+// Thread safety: none needed; used once per Segment. No Boost type in this header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "shm/layout.hpp"
+#include "shm/segment.hpp"
+
+namespace weir::shm {
+
+/// An open and mapped segment.
+class SegmentFile {
+ public:
+    /// As Segment::open and Segment::attach; throw SegmentError.
+    static SegmentFile open(const SegmentOptions& options);
+    static SegmentFile attach(std::string_view name);
+    static bool remove(std::string_view name);
+
+    SegmentFile(SegmentFile&&) noexcept;
+    SegmentFile& operator=(SegmentFile&&) noexcept;
+    ~SegmentFile();
+
+    std::byte* data() const noexcept;
+    const Geometry& geometry() const noexcept;
+    int fd() const noexcept;
+    bool writable() const noexcept;
+
+    /// Whether the file is still as long as it was: somebody may have truncated it under our map.
+    bool whole() const noexcept;
+
+ private:
+    struct Impl;
+    explicit SegmentFile(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+/// The steps of creation, in order; tests stop a creator after each.
+enum class CreationStep : std::uint8_t { opened, locked, sized, mapped, cleared, described, ready };
+
+/// Called after each step, if set, in this process. For tests only.
+extern void (*creation_hook)(CreationStep step);
+
+}  // namespace weir::shm

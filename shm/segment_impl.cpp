@@ -1,0 +1,220 @@
+#include "shm/segment_impl.hpp"
+
+#include <fmt/format.h>
+
+#include "shm/file_lock.hpp"
+
+namespace weir::shm {
+
+namespace {
+
+constexpr const char* kTableNames[kTables] = {"window limiters", "gauges", "health records",
+                                              "counters"};
+
+TableView view_of(std::byte* data, const Geometry& g, Table which, std::uint64_t stride,
+                  std::uint64_t identity_at, std::size_t text_words) {
+    const auto table = static_cast<std::size_t>(which);
+    TableView view;
+    view.index = reinterpret_cast<Word*>(data + g.index_at[table]);
+    view.index_words = g.index_words[table];
+    view.records = data + g.records_at[table];
+    view.count = g.records[table];
+    view.stride = stride;
+    view.identity_at = identity_at;
+    view.text_words = text_words;
+    return view;
+}
+
+}  // namespace
+
+SegmentImpl::SegmentImpl(SegmentFile file, std::string name, Nanos wait_max)
+    : file_(std::move(file)), name_(std::move(name)), wait_max_(wait_max), born_(fork_count()) {
+    const Geometry& g = geometry();
+    std::byte* data = file_.data();
+    tables_[0] = view_of(data, g, Table::windows, sizeof(WindowRecord),
+                         offsetof(WindowRecord, identity), 29);
+    tables_[1] =
+        view_of(data, g, Table::gauges, g.gauge_stride, offsetof(GaugeRecord, identity), 29);
+    tables_[2] = view_of(data, g, Table::healths, sizeof(HealthRecord),
+                         offsetof(HealthRecord, identity), 37);
+    tables_[3] = view_of(data, g, Table::counters, sizeof(CounterRecord),
+                         offsetof(CounterRecord, identity), NameKey::kWordsMax);
+    drop_in_children(file_.fd());
+}
+
+SegmentImpl::~SegmentImpl() {
+    keep_in_children(file_.fd());
+}
+
+ParticipantRecord& SegmentImpl::participant(std::uint32_t slot) const noexcept {
+    return reinterpret_cast<ParticipantRecord*>(file_.data() + geometry().participants_at)[slot];
+}
+
+RingRecord* SegmentImpl::ring(std::uint32_t slot) const noexcept {
+    const std::uint64_t first = std::uint64_t{slot} * geometry().ring_records;
+    return reinterpret_cast<RingRecord*>(file_.data() + geometry().rings_at) + first;
+}
+
+WindowRecord& SegmentImpl::window(std::uint32_t record) const noexcept {
+    return *reinterpret_cast<WindowRecord*>(table(Table::windows).records +
+                                            sizeof(WindowRecord) * record);
+}
+
+GaugeRecord& SegmentImpl::gauge(std::uint32_t record) const noexcept {
+    return *reinterpret_cast<GaugeRecord*>(table(Table::gauges).records +
+                                           geometry().gauge_stride * record);
+}
+
+HealthRecord& SegmentImpl::health(std::uint32_t record) const noexcept {
+    return *reinterpret_cast<HealthRecord*>(table(Table::healths).records +
+                                            sizeof(HealthRecord) * record);
+}
+
+CounterRecord& SegmentImpl::counter(std::uint32_t record) const noexcept {
+    return *reinterpret_cast<CounterRecord*>(table(Table::counters).records +
+                                             sizeof(CounterRecord) * record);
+}
+
+std::uint32_t SegmentImpl::index_of(const WindowRecord& record) const noexcept {
+    const auto* first = reinterpret_cast<const WindowRecord*>(table(Table::windows).records);
+    return static_cast<std::uint32_t>(&record - first);
+}
+
+GaugeCells::View SegmentImpl::cells(GaugeRecord& record) const noexcept {
+    return {record.total, reinterpret_cast<Word*>(&record + 1), geometry().participants};
+}
+
+bool SegmentImpl::ours() const noexcept {
+    return born_ == fork_count();
+}
+
+void SegmentImpl::check_writable() const {
+    if (!file_.writable()) {
+        throw SegmentError(Attach::no_permission,
+                           fmt::format("segment '{}': attached for reading only", name_));
+    }
+    if (!ours()) {
+        throw SegmentError(
+            Attach::failed,
+            fmt::format("segment '{}': opened by the parent process; after fork() the child "
+                        "must open its own",
+                        name_));
+    }
+}
+
+bool SegmentImpl::holds_slot(std::uint32_t slot) const noexcept {
+    // ORDER(slots): within the process; pairs with set_slot.
+    return (slots_[slot / 64].load(std::memory_order_acquire) >> slot % 64 & 1) != 0;
+}
+
+void SegmentImpl::set_slot(std::uint32_t slot, bool held) noexcept {
+    const std::uint64_t bit = std::uint64_t{1} << slot % 64;
+    if (held) {
+        slots_[slot / 64].fetch_or(bit, std::memory_order_release);  // ORDER(slots): see holds_slot
+    } else {
+        slots_[slot / 64].fetch_and(~bit, std::memory_order_release);  // ORDER(slots)
+    }
+}
+
+void SegmentImpl::release_slot(std::uint32_t slot) noexcept {
+    const TableView& gauges = table(Table::gauges);
+    for (std::uint32_t record = 0; record < gauges.count; ++record) {
+        // ORDER(life): a gauge that is being made holds nothing of ours yet.
+        if (Life::state_of(gauges.life(record).load(std::memory_order_acquire)) != Life::live)
+            continue;
+        GaugeCells::clear_share(cells(gauge(record)), slot);
+    }
+    ParticipantRecord& own = participant(slot);
+    const std::uint64_t life = own.life.load(std::memory_order_relaxed);  // ORDER(slot): ours alone
+    // ORDER(slot): release; whoever takes the slot next sees its shares cleared.
+    own.life.store(
+        Life::pack(Life::generation_of(life), static_cast<Life::State>(ParticipantRecord::left)),
+        std::memory_order_release);
+}
+
+bool SegmentImpl::reap_slot(std::uint32_t slot) noexcept {
+    ParticipantRecord& record = participant(slot);
+    // ORDER(slot): acquire; pairs with join() and release_slot().
+    if ((record.life.load(std::memory_order_acquire) & 0xff) != ParticipantRecord::live)
+        return false;
+    if (holds_slot(slot) || locked_by_another(file_.fd(), kLockParticipants + slot)) return false;
+    const DirectoryLock lock(*this, std::try_to_lock);
+    if (!lock) return false;
+    // Under the lock nobody joins, so what is dead now stays dead until we are done.
+    if ((record.life.load(std::memory_order_acquire) & 0xff) != ParticipantRecord::live)
+        return false;  // ORDER(slot)
+    if (holds_slot(slot) || locked_by_another(file_.fd(), kLockParticipants + slot)) return false;
+    release_slot(slot);
+    count(OwnCounter::reaped);
+    return true;
+}
+
+void SegmentImpl::count(OwnCounter counter, std::uint64_t amount) const noexcept {
+    // ORDER(counter): a sum, read by itself.
+    header().own[static_cast<std::size_t>(counter)].fetch_add(amount, std::memory_order_relaxed);
+}
+
+Found SegmentImpl::find_or_make(Table which, const NameKey& key, RecordKeeper& keeper) {
+    check_writable();
+    const TableView& view = table(which);
+    if (const auto found = find(view, key)) return *found;
+    if (!file_.whole()) {
+        throw SegmentError(
+            Attach::too_short,
+            fmt::format("segment '{}': its file has been truncated while in use; restart the "
+                        "programs that use it",
+                        name_));
+    }
+    const DirectoryLock lock(*this);
+    TableRecord& own = header().tables[static_cast<std::size_t>(which)];
+    const std::uint64_t before = own.evictions.load(std::memory_order_relaxed);  // ORDER(counter)
+    DirectoryWriter writer(header(), which, view);
+    const auto made = writer.make(key, keeper, static_cast<std::uint64_t>(now().count()));
+    const std::uint64_t after = own.evictions.load(std::memory_order_relaxed);  // ORDER(counter)
+    if (after != before) count(OwnCounter::evictions, after - before);
+    if (made) return *made;
+    count(OwnCounter::directory_full);
+    throw DirectoryFull(
+        fmt::format("segment '{}': no place for '{}': all {} {} are in use; a larger "
+                    "segment_size holds more",
+                    name_, text_of(key, view.text_words).name, view.count,
+                    kTableNames[static_cast<std::size_t>(which)]));
+}
+
+DirectoryLock::DirectoryLock(SegmentImpl& segment)
+    : segment_(segment), threads_(segment.directory_mutex_) {
+    if (!lock_byte(segment.file_.fd(), kLockDirectory, segment.wait_max_)) {
+        throw SegmentError(
+            Attach::not_ready,
+            fmt::format("segment '{}': another process holds the directory for more than {} "
+                        "ms; is it stopped?",
+                        segment.name_, segment.wait_max_ / std::chrono::milliseconds(1)));
+    }
+    held_ = true;
+    tidy();
+}
+
+DirectoryLock::DirectoryLock(SegmentImpl& segment, std::try_to_lock_t) noexcept
+    : segment_(segment), threads_(segment.directory_mutex_, std::try_to_lock) {
+    held_ = threads_.owns_lock() && try_lock_byte(segment.file_.fd(), kLockDirectory);
+    if (held_) tidy();
+}
+
+DirectoryLock::~DirectoryLock() {
+    if (held_) unlock_byte(segment_.file_.fd(), kLockDirectory);
+}
+
+void DirectoryLock::tidy() noexcept {
+    Header& header = segment_.header();
+    if (header.work.load(std::memory_order_acquire) == 0) return;  // ORDER(work): as in unfinished
+    const auto work = unfinished(header);
+    if (work) {
+        DirectoryWriter writer(header, work->table, segment_.table(work->table));
+        writer.repair(work->record);
+    } else {
+        header.work.store(0, std::memory_order_release);  // ORDER(work): garbage, see unfinished
+    }
+    segment_.count(OwnCounter::repairs);
+}
+
+}  // namespace weir::shm

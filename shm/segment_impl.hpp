@@ -1,0 +1,106 @@
+// What a Segment and its Participants share within one process: the mapping and where everything is
+// in it.
+//
+// Internal to shm/. Thread safety: as stated at each member.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "shm/directory.hpp"
+#include "shm/in_flight.hpp"
+#include "shm/layout.hpp"
+#include "shm/segment.hpp"
+#include "shm/segment_file.hpp"
+
+namespace weir::shm {
+
+using GaugeCells = InFlight<Word>;
+
+class SegmentImpl {
+ public:
+    SegmentImpl(SegmentFile file, std::string name, Nanos wait_max);
+    ~SegmentImpl();
+    SegmentImpl(const SegmentImpl&) = delete;
+    SegmentImpl& operator=(const SegmentImpl&) = delete;
+
+    const std::string& name() const noexcept { return name_; }
+    const SegmentFile& file() const noexcept { return file_; }
+    const Geometry& geometry() const noexcept { return file_.geometry(); }
+    Header& header() const noexcept { return *reinterpret_cast<Header*>(file_.data()); }
+    const TableView& table(Table table) const noexcept {
+        return tables_[static_cast<std::size_t>(table)];
+    }
+
+    // Indices below the geometry's counts; callers check.
+    ParticipantRecord& participant(std::uint32_t slot) const noexcept;
+    RingRecord* ring(std::uint32_t slot) const noexcept;
+    WindowRecord& window(std::uint32_t record) const noexcept;
+    GaugeRecord& gauge(std::uint32_t record) const noexcept;
+    HealthRecord& health(std::uint32_t record) const noexcept;
+    CounterRecord& counter(std::uint32_t record) const noexcept;
+
+    /// The index of a record; the handle must come from this segment.
+    std::uint32_t index_of(const WindowRecord& record) const noexcept;
+    GaugeCells::View cells(GaugeRecord& record) const noexcept;
+
+    /// Whether this process opened the segment itself, rather than the parent it was forked off.
+    bool ours() const noexcept;
+
+    /// Throws SegmentError unless this process may write here.
+    void check_writable() const;
+
+    /// Slots that participants of this very opening hold: their locks do not show to us.
+    bool holds_slot(std::uint32_t slot) const noexcept;
+    void set_slot(std::uint32_t slot, bool held) noexcept;
+
+    /// Clears the gauges' share of `slot` and marks the slot left. Only for its owner, or under the
+    /// directory lock when the owner is dead.
+    void release_slot(std::uint32_t slot) noexcept;
+
+    /// Frees the slot of a dead participant; false if it lives, or somebody else is at it.
+    bool reap_slot(std::uint32_t slot) noexcept;
+
+    /// Adds to a counter that belongs to no participant.
+    void count(OwnCounter counter, std::uint64_t amount = 1) const noexcept;
+
+    /// The record of that name in `table`, made if it is new. Throws DirectoryFull or SegmentError.
+    Found find_or_make(Table table, const NameKey& key, RecordKeeper& keeper);
+
+ private:
+    friend class DirectoryLock;
+
+    SegmentFile file_;
+    std::string name_;
+    Nanos wait_max_;
+    std::uint32_t born_;  // fork_count() at opening
+    std::array<TableView, kTables> tables_;
+    std::mutex directory_mutex_;  // the file lock does not tell the threads of one opening apart
+    std::array<std::atomic<std::uint64_t>, 4> slots_{};
+};
+
+/// Holds the directory lock, having tidied up after a dead holder.
+class DirectoryLock {
+ public:
+    /// Waits for it; throws SegmentError when its holder does not let go in time.
+    explicit DirectoryLock(SegmentImpl& segment);
+    /// Takes it only if it is free.
+    DirectoryLock(SegmentImpl& segment, std::try_to_lock_t) noexcept;
+    ~DirectoryLock();
+    DirectoryLock(const DirectoryLock&) = delete;
+    DirectoryLock& operator=(const DirectoryLock&) = delete;
+
+    explicit operator bool() const noexcept { return held_; }
+
+ private:
+    void tidy() noexcept;
+
+    SegmentImpl& segment_;
+    std::unique_lock<std::mutex> threads_;
+    bool held_ = false;
+};
+
+}  // namespace weir::shm
