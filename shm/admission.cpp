@@ -119,8 +119,10 @@ Hold take_slot(ParticipantImpl& me, GaugeRecord& gauge, Nanos now) noexcept {
 
 void give_back(ParticipantImpl& me, WindowRecord& record, std::uint64_t generation, Recorded kind,
                std::uint64_t tick, Units units, Nanos charged_at) noexcept {
-    StandardWindow::give_back(record.state, tick, units);
+    // Recorded first: of a death in between, the auditor then sees too little rather than a false
+    // alarm.
     record_charge(me, record, generation, kind, units, tick, charged_at);
+    StandardWindow::give_back(record.state, tick, units);
     me.count(OwnCounter::give_backs);
 }
 

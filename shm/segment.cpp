@@ -277,6 +277,22 @@ std::vector<ParticipantInfo> Segment::participants() const {
     return infos;
 }
 
+std::vector<Segment::OwnCounterInfo> Segment::own_counters() const {
+    std::vector<OwnCounterInfo> infos = {
+#define WEIR_COUNTER(id, unit, help) {#id, unit, help, 0},
+#include "shm/counters.def"
+#undef WEIR_COUNTER
+    };
+    for (std::size_t i = 0; i < kOwnCounters; ++i) {
+        infos[i].value = impl_->header().own[i].load(std::memory_order_relaxed);  // ORDER(counter)
+        for (std::uint32_t slot = 0; slot < impl_->geometry().participants; ++slot) {
+            infos[i].value +=
+                impl_->participant(slot).own[i].load(std::memory_order_relaxed);  // ORDER(counter)
+        }
+    }
+    return infos;
+}
+
 void Segment::each_counter(
     const std::function<void(std::string_view, std::uint64_t)>& visit) const {
     const TableView& table = impl_->table(Table::counters);

@@ -126,10 +126,21 @@ class Segment {
     /// entries.
     std::vector<LimiterInfo> limiters(Nanos now) const;
     std::vector<ParticipantInfo> participants() const;
+
+    /// Weir's own counters, summed over participants and time.
+    struct OwnCounterInfo {
+        std::string_view name;
+        std::string_view unit;
+        std::string_view help;
+        std::uint64_t value = 0;
+    };
+    std::vector<OwnCounterInfo> own_counters() const;
+
     void each_counter(
         const std::function<void(std::string_view name, std::uint64_t value)>& visit) const;
 
  private:
+    friend class Inspector;
     explicit Segment(std::shared_ptr<SegmentImpl> impl);
     std::shared_ptr<SegmentImpl> impl_;
 };

@@ -1,0 +1,157 @@
+#include "shm/inspector.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "shm/segment_impl.hpp"
+
+namespace weir::shm {
+
+namespace {
+
+Nanos nanos(const Word& word) noexcept {
+    // ORDER(parameters): read after the record's life or name, whose acquire comes first.
+    return Nanos(static_cast<std::int64_t>(word.load(std::memory_order_relaxed)));
+}
+
+std::uint64_t life_of(const TableView& table, std::uint32_t record) noexcept {
+    // ORDER(life): acquire; pairs with the release that made the record live.
+    return table.life(record).load(std::memory_order_acquire);
+}
+
+}  // namespace
+
+const char* unit_name(Unit unit) noexcept {
+    switch (unit) {
+        case Unit::requests:
+            return "requests";
+        case Unit::tokens:
+            return "tokens";
+        case Unit::input_tokens:
+            return "input_tokens";
+        case Unit::output_tokens:
+            return "output_tokens";
+    }
+    return "unknown";
+}
+
+SegmentInfo Inspector::info() const {
+    const Header& header = segment_.impl_->header();
+    const Geometry& g = segment_.impl_->geometry();
+    SegmentInfo info;
+    info.size_bytes = g.size_bytes;
+    info.fingerprint = layout_fingerprint();
+    info.created = nanos(header.created);
+    info.limiters_max = g.records[0];
+    info.gauges_max = g.records[1];
+    info.healths_max = g.records[2];
+    info.counters_max = g.records[3];
+    info.participants_max = g.participants;
+    info.decisions_kept = g.ring_records;
+    return info;
+}
+
+std::vector<GaugeInfo> Inspector::gauges() const {
+    const SegmentImpl& impl = *segment_.impl_;
+    const TableView& table = impl.table(Table::gauges);
+    std::vector<GaugeInfo> infos;
+    for (std::uint32_t record = 0; record < table.count; ++record) {
+        const auto key = read_identity(table, record);
+        if (!key) continue;
+        NameText text = text_of(*key, table.text_words);
+        const GaugeRecord& gauge = impl.gauge(record);
+        const std::uint64_t max = gauge.max.load(std::memory_order_relaxed);  // ORDER(limit)
+        infos.push_back(
+            {std::move(text.scope), std::move(text.name), GaugeCells::count(gauge.total), max});
+    }
+    return infos;
+}
+
+std::vector<HealthInfo> Inspector::healths(Nanos now) const {
+    const SegmentImpl& impl = *segment_.impl_;
+    const TableView& table = impl.table(Table::healths);
+    std::vector<HealthInfo> infos;
+    for (std::uint32_t record = 0; record < table.count; ++record) {
+        const auto key = read_identity(table, record);
+        if (!key) continue;
+        NameText text = text_of(*key, table.text_words);
+        const Health health{&impl.health(record), life_of(table, record)};
+        infos.push_back({std::move(text.scope), std::move(text.name), read_health(health, now),
+                         learned(health)});
+    }
+    return infos;
+}
+
+std::vector<RingCopy> Inspector::rings(std::uint64_t count_max) const {
+    const SegmentImpl& impl = *segment_.impl_;
+    std::vector<RingCopy> rings;
+    for (std::uint32_t slot = 0; slot < impl.geometry().participants; ++slot) {
+        rings.push_back(read_ring(impl.ring(slot), impl.geometry().ring_records,
+                                  impl.participant(slot).position, count_max));
+    }
+    return rings;
+}
+
+std::vector<DecisionInfo> Inspector::decisions(std::size_t count_max) const {
+    const SegmentImpl& impl = *segment_.impl_;
+    const TableView& table = impl.table(Table::windows);
+    std::vector<DecisionInfo> infos;
+    std::uint32_t slot = 0;
+    for (const RingCopy& ring : rings(count_max)) {
+        for (const Decided& decided : ring.decisions) infos.push_back({decided, slot, {}});
+        ++slot;
+    }
+    std::stable_sort(infos.begin(), infos.end(), [](const DecisionInfo& a, const DecisionInfo& b) {
+        return a.decided.time_ns < b.decided.time_ns;
+    });
+    if (infos.size() > count_max)
+        infos.erase(infos.begin(), infos.end() - static_cast<std::ptrdiff_t>(count_max));
+    for (DecisionInfo& info : infos) {
+        if (info.decided.record >= table.count) continue;
+        if (Life::generation_of(life_of(table, info.decided.record)) != info.decided.generation)
+            continue;
+        const auto key = read_identity(table, info.decided.record);
+        if (!key) continue;
+        const NameText text = text_of(*key, table.text_words);
+        info.limiter = text.scope + ':' + text.name + ' ' + unit_name(text.unit);
+    }
+    return infos;
+}
+
+AuditReport Inspector::audit() const {
+    const SegmentImpl& impl = *segment_.impl_;
+    const TableView& table = impl.table(Table::windows);
+    const Recording recording = merge(rings(std::numeric_limits<std::uint64_t>::max()));
+    std::vector<AuditedLimiter> limiters;
+    std::vector<NameText> names;
+    for (std::uint32_t record = 0; record < table.count; ++record) {
+        const auto key = read_identity(table, record);
+        if (!key) continue;
+        const WindowRecord& window = impl.window(record);
+        AuditedLimiter limiter;
+        limiter.record = record;
+        limiter.generation =
+            static_cast<std::uint32_t>(Life::generation_of(life_of(table, record)));
+        limiter.limit = window.state.limit.load(std::memory_order_relaxed);  // ORDER(limit)
+        limiter.window = nanos(window.window);
+        limiter.limit_since = nanos(window.limit_since);
+        limiters.push_back(limiter);
+        names.push_back(text_of(*key, table.text_words));
+    }
+    AuditReport report;
+    report.decisions = recording.decisions.size();
+    report.covered_since = recording.covered_since;
+    if (!recording.decisions.empty()) {
+        report.covered_until = Nanos(static_cast<std::int64_t>(recording.decisions.back().time_ns));
+    }
+    for (const AuditFinding& finding : weir::shm::audit(recording, limiters)) {
+        NameText& text = names[report.limiters.size()];
+        report.violated = report.violated || finding.violated();
+        report.limiters.push_back(
+            {finding, std::move(text.scope), std::move(text.name), text.unit});
+    }
+    return report;
+}
+
+}  // namespace weir::shm
