@@ -1,0 +1,111 @@
+// weir-inspect: shows what a segment holds, replays its flight recorder, and removes it.
+// Exit codes: 0 done, 1 an audit found a violated limit, 2 usage, 3 there is no such segment or it
+// cannot be read.
+#include <time.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <string>
+
+#include "shm/inspect_view.hpp"
+
+namespace {
+
+using weir::shm::InspectView;
+using weir::shm::Segment;
+using weir::shm::SegmentError;
+
+constexpr int kDone = 0;
+constexpr int kViolated = 1;
+constexpr int kUsage = 2;
+constexpr int kNoSegment = 3;
+
+struct Options {
+    std::string segment = "weir";
+    bool json = false;
+    bool watch = false;
+    std::size_t last = 40;
+    std::string view = "list";
+};
+
+void write_all(const std::string& text) {
+    std::size_t written = 0;
+    while (written < text.size()) {
+        const ssize_t done = ::write(STDOUT_FILENO, text.data() + written, text.size() - written);
+        if (done <= 0) return;
+        written += static_cast<std::size_t>(done);
+    }
+}
+
+int show(const Options& options) {
+    const bool terminal = ::isatty(STDOUT_FILENO) == 1;
+    for (;;) {
+        const Segment segment = Segment::attach(options.segment);
+        InspectView view(segment, {options.json, terminal, options.last});
+        const std::string text = view.render(options.view, weir::shm::now());
+        if (options.watch && terminal) write_all("\x1b[H\x1b[2J");
+        write_all(text);
+        if (!options.watch) return view.violated() ? kViolated : kDone;
+        const timespec pause{1, 0};
+        if (::nanosleep(&pause, nullptr) != 0) return kDone;
+    }
+}
+
+int remove(const Options& options) {
+    if (Segment::remove(options.segment)) {
+        write_all("removed segment '" + options.segment + "'\n");
+        return kDone;
+    }
+    std::cerr << "weir-inspect: segment '" << options.segment << "': there is none\n";
+    return kNoSegment;
+}
+
+void add_views(CLI::App& app, Options& options) {
+    const auto add = [&](const char* name, const char* help) {
+        return app.add_subcommand(name, help)->fallthrough()->callback([&options, name] {
+            options.view = name;
+        });
+    };
+    add("list", "limiters with limit, used, remaining and time to reset (the default)");
+    add("participants", "who has joined");
+    add("gauges", "what is in flight");
+    add("health", "deployments: cooldown, failures, latency; models: learned sizes");
+    add("counters", "sums, Weir's own and those of the programs");
+    add("recorder", "the last decisions")
+        ->add_option("--last", options.last, "how many")
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
+    add("audit",
+        "replay the flight recorder: the fullest window of each limiter; exits 1 on a violation");
+    add("info", "size, capacity and layout of the segment");
+    add("remove", "remove the segment's name; programs that have it open keep private counters");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    Options options;
+    CLI::App app{"Shows the rate limits that the processes of this host share.", "weir-inspect"};
+    app.set_version_flag("--version", WEIR_VERSION);
+    app.add_option("-s,--segment", options.segment, "name of the segment")->capture_default_str();
+    app.add_flag("--json", options.json, "machine-readable output");
+    app.add_flag("-w,--watch", options.watch, "repeat every second");
+    app.require_subcommand(0, 1);
+    app.footer("Exit codes: 0 done, 1 a limit was violated, 2 usage, 3 no such segment.");
+    add_views(app, options);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? kDone : kUsage;
+    }
+    try {
+        return options.view == "remove" ? remove(options) : show(options);
+    } catch (const SegmentError& error) {
+        std::cerr << "weir-inspect: " << error.what() << '\n';
+        return error.reason() == weir::shm::Attach::bad_name ? kUsage : kNoSegment;
+    } catch (const std::exception& error) {
+        std::cerr << "weir-inspect: " << error.what() << '\n';
+        return kNoSegment;
+    }
+}
