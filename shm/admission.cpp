@@ -200,6 +200,8 @@ Admission Participant::admit(const Demand& demand, Nanos now) noexcept {
         }
         ticket.entries_[i].tick = decision.tick;
         ticket.entries_[i].reserved = ticket.entries_[i].total = charge.units;
+        // A limiter that is ahead of this clock counts the request later than `now`; so do the scopes after it.
+        ticket.admitted_at_ = now = counted_at(RecordTicks(*record), decision.tick, now);
         record_charge(me, *record, charge.limiter.generation, Recorded::admit, charge.units,
                       decision.tick, now);
     }

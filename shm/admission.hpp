@@ -62,7 +62,8 @@ class Ticket {
 
     explicit operator bool() const noexcept { return participant_ != nullptr; }
 
-    /// The time that the limiters count this request at (CLOCK_MONOTONIC).
+    /// The time that the limiters count this request at (CLOCK_MONOTONIC): the `now` of its decision, or a
+    /// little later if a limiter was ahead of that clock.
     Nanos admitted_at() const noexcept { return admitted_at_; }
 
     /// Replaces the estimate of charge `index` (its place in Demand::charges) by its true cost.

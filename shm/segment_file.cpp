@@ -33,8 +33,26 @@ struct SegmentFile::Impl {
     ipc::mapped_region region;
     Geometry geometry;
     bool writable = false;
+    int lock_fd = -1;
 
-    int fd() const noexcept { return object.get_mapping_handle().handle; }
+    Impl() = default;
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+    ~Impl() {
+        if (lock_fd >= 0) ::close(lock_fd);
+    }
+
+    /// Takes over an open object. Locks get an opening of their own: a mapping keeps the opening
+    /// that it was made from alive, and with it its locks, in every child that was forked and has
+    /// not called exec.
+    void adopt(ipc::shared_memory_object&& opened) {
+        object = std::move(opened);
+        const std::string self =
+            fmt::format("/proc/self/fd/{}", object.get_mapping_handle().handle);
+        lock_fd = ::open(self.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    }
+
+    int fd() const noexcept { return lock_fd >= 0 ? lock_fd : object.get_mapping_handle().handle; }
 };
 
 namespace {
@@ -335,7 +353,7 @@ SegmentFile SegmentFile::open(const SegmentOptions& options) {
         auto impl = std::make_unique<Impl>();
         impl->name = options.name;
         impl->writable = true;
-        impl->object = find_or_make_object(options);
+        impl->adopt(find_or_make_object(options));
         step(CreationStep::opened);
         const Nanos left = until > now() ? until - now() : Nanos(0);
         if (!lock_byte(impl->fd(), kLockCreation, left)) {
@@ -375,7 +393,7 @@ SegmentFile SegmentFile::attach(std::string_view name) {
     auto found = find_object(name, ipc::read_only);
     if (!found)
         fail(Attach::not_there, name, "there is none; it appears when the first program opens it");
-    impl->object = std::move(*found);
+    impl->adopt(std::move(*found));
 
     // A creator needs milliseconds; a reader gives it a moment and then says what it has met.
     const Nanos until = now() + std::chrono::milliseconds(500);

@@ -34,6 +34,7 @@ class SegmentFile {
 
     std::byte* data() const noexcept;
     const Geometry& geometry() const noexcept;
+    /// For locks and sizes; not the opening that the mapping was made from.
     int fd() const noexcept;
     bool writable() const noexcept;
 
