@@ -209,8 +209,9 @@ void DirectoryLock::tidy() noexcept {
     if (header.work.load(std::memory_order_acquire) == 0) return;  // ORDER(work): as in unfinished
     const auto work = unfinished(header);
     if (work) {
-        DirectoryWriter writer(header, work->table, segment_.table(work->table));
-        writer.repair(work->record);
+        const auto [which, record] = *work;
+        const TableView view = segment_.table(which);
+        DirectoryWriter(header, which, view).repair(record);
     } else {
         header.work.store(0, std::memory_order_release);  // ORDER(work): garbage, see unfinished
     }
