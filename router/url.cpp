@@ -5,16 +5,36 @@
 #include <charconv>
 
 namespace weir::router {
+namespace {
+
+bool take_prefix(std::string_view& text, std::string_view prefix) {
+    if (text.substr(0, prefix.size()) != prefix) return false;
+    text.remove_prefix(prefix.size());
+    return true;
+}
+
+}  // namespace
+
+std::string authority(const Url& url) {
+    const bool is_v6 = url.host.find(':') != std::string::npos;
+    std::string text = is_v6 ? "[" + url.host + "]" : url.host;
+    if (url.port != (url.tls ? 443 : 80)) text += ":" + std::to_string(url.port);
+    return text;
+}
 
 std::optional<Url> parse_url(std::string_view text, std::string& error) {
     const auto fail = [&](std::string_view why) {
-        error = fmt::format("expected http://host[:port][/path], found \"{}\": {}", text, why);
+        error = fmt::format("expected http[s]://host[:port][/path], found \"{}\": {}", text, why);
         return std::nullopt;
     };
-    constexpr std::string_view scheme = "http://";
-    if (text.substr(0, scheme.size()) != scheme) return fail("only http:// is supported");
-    std::string_view rest = text.substr(scheme.size());
     Url url;
+    std::string_view rest = text;
+    if (take_prefix(rest, "https://")) {
+        url.tls = true;
+        url.port = 443;
+    } else if (!take_prefix(rest, "http://")) {
+        return fail("neither http:// nor https://");
+    }
     if (const auto slash = rest.find('/'); slash != std::string_view::npos) {
         std::string_view path = rest.substr(slash);
         while (!path.empty() && path.back() == '/') path.remove_suffix(1);

@@ -11,12 +11,16 @@
 namespace weir::router {
 
 struct Url {
-    std::string host;
+    bool tls = false;
+    std::string host;  ///< without brackets if it is an IPv6 address
     std::uint16_t port = 80;
     std::string path;  ///< "" or "/v1", without a slash at the end
 };
 
-/// Splits http://host[:port][/path]. Empty, and `error` says why, for anything else.
+/// As a Host field has it: the host, in brackets if need be, and the port unless it is the scheme's.
+std::string authority(const Url& url);
+
+/// Splits http[s]://host[:port][/path]. Empty, and `error` says why, for anything else.
 std::optional<Url> parse_url(std::string_view text, std::string& error);
 
 }  // namespace weir::router

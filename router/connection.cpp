@@ -1,0 +1,102 @@
+#include "router/connection.hpp"
+
+#include <openssl/ssl.h>
+#include <openssl/tls1.h>
+
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/write.hpp>
+#include <cstring>
+
+namespace weir::router {
+
+Connection::Connection(asio::io_context& io, Pulse& pulse) : socket_(io) { pulse.watch(*this); }
+
+Task<TransportError> Connection::connect(std::span<const Tcp::endpoint> endpoints,
+                                         shm::Nanos deadline) {
+    reset_expired();
+    set_deadline(deadline);
+    TransportError result = TransportError::connect;
+    for (const Tcp::endpoint& endpoint : endpoints) {
+        ErrorCode error;
+        socket_.close(error);
+        socket_.open(endpoint.protocol(), error);
+        if (error) continue;
+        const auto [failed] = co_await socket_.async_connect(endpoint, kAwait);
+        if (expired()) {
+            result = TransportError::connect_timeout;
+            break;
+        }
+        if (!failed) {
+            socket_.set_option(Tcp::no_delay(true), error);
+            result = TransportError::none;
+            break;
+        }
+    }
+    clear_deadline();
+    co_return result;
+}
+
+Task<TransportError> Connection::handshake(asio::ssl::context& context, const std::string& host,
+                                           shm::Nanos deadline) {
+    reset_expired();
+    set_deadline(deadline);
+    tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, context);
+    tls_->set_verify_mode(asio::ssl::verify_peer);
+    tls_->set_verify_callback(asio::ssl::host_name_verification(host));
+    // What SSL_set_tlsext_host_name does, without its C cast; the name is copied.
+    SSL_ctrl(tls_->native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+             const_cast<char*>(host.c_str()));
+    const auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::client, kAwait);
+    clear_deadline();
+    if (expired()) co_return TransportError::connect_timeout;
+    co_return error ? TransportError::tls : TransportError::none;
+}
+
+Task<ErrorCode> Connection::write(std::span<const asio::const_buffer> pieces) {
+    if (tls_) {
+        const auto [error, written] = co_await asio::async_write(*tls_, pieces, kAwait);
+        co_return error;
+    }
+    const auto [error, written] = co_await asio::async_write(socket_, pieces, kAwait);
+    co_return error;
+}
+
+Task<ErrorCode> Connection::read_some() {
+    make_room();
+    const asio::mutable_buffer room(in_.data() + end_, in_.size() - end_);
+    if (room.size() == 0) co_return asio::error::no_buffer_space;
+    if (tls_) {
+        const auto [error, count] = co_await tls_->async_read_some(room, kAwait);
+        end_ += count;
+        co_return error;
+    }
+    const auto [error, count] = co_await socket_.async_read_some(room, kAwait);
+    end_ += count;
+    co_return error;
+}
+
+void Connection::make_room() {
+    if (begin_ == end_) begin_ = end_ = 0;
+    if (end_ < in_.size()) return;
+    if (begin_ > 0) {
+        std::memmove(in_.data(), in_.data() + begin_, end_ - begin_);
+        end_ -= begin_;
+        begin_ = 0;
+    } else if (in_.size() < kBufferMax) {
+        in_.resize(in_.empty() ? kBufferMin : in_.size() * 2);
+    }
+}
+
+bool Connection::is_stale() noexcept {
+    // Whatever is there to be read from an idle connection, an end or bytes, nobody asked for.
+    char byte;
+    const auto count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return begin_ != end_ || count >= 0 || errno != EAGAIN;
+}
+
+void Connection::close() noexcept {
+    ErrorCode ignored;
+    socket_.close(ignored);
+}
+
+}  // namespace weir::router

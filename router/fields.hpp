@@ -1,0 +1,55 @@
+// The header fields of one HTTP message, in one piece of memory that is reused from message to
+// message: reading a head allocates nothing once the buffers have grown.
+//
+// Thread safety: none. Views stay good until the next change.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::router {
+
+struct Field {
+    std::string_view name;
+    std::string_view value;
+};
+
+/// Whether two names of fields are the same, as RFC 9110 compares them: ASCII case aside.
+bool same_name(std::string_view a, std::string_view b) noexcept;
+
+class Fields {
+ public:
+    void clear() noexcept {
+        text_.clear();
+        places_.clear();
+    }
+
+    void add(std::string_view name, std::string_view value);
+
+    std::size_t size() const noexcept { return places_.size(); }
+    Field operator[](std::size_t index) const noexcept;
+
+    /// The first value under `name`, or empty.
+    std::string_view get(std::string_view name) const noexcept;
+    bool has(std::string_view name) const noexcept;
+
+ private:
+    struct Place {
+        std::uint32_t name_at;
+        std::uint32_t name_size;
+        std::uint32_t value_size;
+    };
+    std::string text_;
+    std::vector<Place> places_;
+};
+
+/// Whether a field concerns one connection only and must not be relayed: those of RFC 9110 section
+/// 7.6.1, the framing, and whatever the message's own Connection field lists.
+bool is_hop_by_hop(const Fields& fields, std::string_view name) noexcept;
+
+/// Whether the comma-separated `list` has `token`, ASCII case aside.
+bool has_token(std::string_view list, std::string_view token) noexcept;
+
+}  // namespace weir::router

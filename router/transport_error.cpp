@@ -1,0 +1,21 @@
+#include "router/transport_error.hpp"
+
+namespace weir::router {
+
+std::string_view to_string(TransportError error) noexcept {
+    switch (error) {
+        case TransportError::none: return "no error";
+        case TransportError::resolve: return "the upstream's host name could not be resolved";
+        case TransportError::connect: return "the upstream refused the connection or is unreachable";
+        case TransportError::tls: return "the TLS handshake with the upstream failed";
+        case TransportError::connect_timeout: return "connecting to the upstream took too long";
+        case TransportError::closed: return "the upstream closed the connection before it answered";
+        case TransportError::first_byte_timeout: return "the upstream did not answer in time";
+        case TransportError::stalled: return "the upstream's answer stopped half-way";
+        case TransportError::broken: return "the upstream closed the connection within its answer";
+        case TransportError::malformed: return "the upstream's answer is not valid HTTP/1.1";
+    }
+    return "unknown";
+}
+
+}  // namespace weir::router

@@ -1,0 +1,30 @@
+// What can go wrong between us and an upstream before an answer is complete.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace weir::router {
+
+enum class TransportError : std::uint8_t {
+    none,
+    resolve,             ///< its name is not known
+    connect,             ///< refused or unreachable
+    tls,                 ///< handshake failed or the certificate is not trusted
+    connect_timeout,     ///< connecting, or waiting for a free connection, took too long
+    closed,              ///< closed before the first byte of the answer
+    first_byte_timeout,  ///< connected, but no head of an answer in time
+    stalled,             ///< the answer began, then nothing more came in time
+    broken,              ///< the answer began, then the connection ended within it
+    malformed,           ///< what came is not HTTP/1.1, or its head is too large
+};
+
+/// Whether the request may have reached the upstream, so that it may have been counted and worked on.
+constexpr bool may_have_arrived(TransportError error) noexcept {
+    return error >= TransportError::closed;
+}
+
+/// For people: "the upstream closed the connection before it answered".
+std::string_view to_string(TransportError error) noexcept;
+
+}  // namespace weir::router
