@@ -5,7 +5,9 @@
 namespace weir::router {
 namespace {
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_digit(char c) noexcept {
+    return c >= '0' && c <= '9';
+}
 
 bool is_hex(char c) noexcept {
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -31,7 +33,8 @@ bool is_json_number(std::string_view token) noexcept {
     }
     if (!token.empty() && (token.front() == 'e' || token.front() == 'E')) {
         token.remove_prefix(1);
-        if (!token.empty() && (token.front() == '+' || token.front() == '-')) token.remove_prefix(1);
+        if (!token.empty() && (token.front() == '+' || token.front() == '-'))
+            token.remove_prefix(1);
         if (!take_digits(token)) return false;
     }
     return token.empty();

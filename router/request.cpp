@@ -35,10 +35,13 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
 }
 
 bool is_media_key(std::string_view key) noexcept {
-    return key == "url" || key == "image_url" || key == "data" || key == "file_data" || key == "b64_json";
+    return key == "url" || key == "image_url" || key == "data" || key == "file_data" ||
+           key == "b64_json";
 }
 
-bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+bool is_space(char c) noexcept {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 std::string_view trimmed(std::string_view token) noexcept {
     while (!token.empty() && is_space(token.back())) token.remove_suffix(1);
@@ -47,25 +50,62 @@ std::string_view trimmed(std::string_view token) noexcept {
 
 /// The fields that are acted upon; each may occur once.
 enum class Field : std::uint8_t {
-    model, stream, stream_options, max_tokens, max_completion_tokens, max_output_tokens, n, best_of, user,
-    priority, timeout, max_wait_seconds, num_retries, messages, prompt, input, instructions, system, tools,
-    functions, other,
+    model,
+    stream,
+    stream_options,
+    max_tokens,
+    max_completion_tokens,
+    max_output_tokens,
+    n,
+    best_of,
+    user,
+    priority,
+    timeout,
+    max_wait_seconds,
+    num_retries,
+    messages,
+    prompt,
+    input,
+    instructions,
+    system,
+    tools,
+    functions,
+    other,
 };
 constexpr std::array<std::string_view, static_cast<std::size_t>(Field::other)> kFieldNames = {
-    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n",
-    "best_of", "user", "priority", "timeout", "max_wait_seconds", "num_retries", "messages", "prompt",
-    "input", "instructions", "system", "tools", "functions"};
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n",
+    "best_of",
+    "user",
+    "priority",
+    "timeout",
+    "max_wait_seconds",
+    "num_retries",
+    "messages",
+    "prompt",
+    "input",
+    "instructions",
+    "system",
+    "tools",
+    "functions"};
 
 Field field_of(std::string_view key) noexcept {
     const auto* const at = std::find(kFieldNames.begin(), kFieldNames.end(), key);
     return static_cast<Field>(at - kFieldNames.begin());
 }
 
-std::string_view name_of(Field field) noexcept { return kFieldNames[static_cast<std::size_t>(field)]; }
+std::string_view name_of(Field field) noexcept {
+    return kFieldNames[static_cast<std::size_t>(field)];
+}
 
 bool is_own(Field field) noexcept {
-    return field == Field::priority || field == Field::timeout || field == Field::max_wait_seconds ||
-           field == Field::num_retries;
+    return field == Field::priority || field == Field::timeout ||
+           field == Field::max_wait_seconds || field == Field::num_retries;
 }
 
 /// One pass over one body. Every step returns false once `bad` is set.
@@ -88,7 +128,9 @@ class Pass {
             if (const auto e = std::move(result).get(field)) return malformed(e);
             if (!member(field)) return false;
         }
-        if (!document.at_end()) return fail_json("something follows the JSON object");
+        if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+            return fail_json("something follows the JSON object");
+        }
         if (facts.model.empty() && where_ == ModelIn::body) {
             return fail("Missing required parameter: 'model'.", "model");
         }
@@ -131,25 +173,37 @@ class Pass {
 
     bool read_field(Field which, ondemand::value& value, std::string_view token, ByteRange range) {
         switch (which) {
-            case Field::model: return read_model(value, token, range);
-            case Field::stream: return read_flag(which, token, facts.stream);
-            case Field::stream_options: return read_stream_options(value, token, range);
+            case Field::model:
+                return read_model(value, token, range);
+            case Field::stream:
+                return read_flag(which, token, facts.stream);
+            case Field::stream_options:
+                return read_stream_options(value, token, range);
             case Field::max_tokens:
             case Field::max_completion_tokens:
-            case Field::max_output_tokens: return read_max_tokens(which, value, token);
+            case Field::max_output_tokens:
+                return read_max_tokens(which, value, token);
             case Field::n:
-            case Field::best_of: return read_n(which, value, token);
-            case Field::user: return read_user(value, token);
-            case Field::priority: return read_priority(value, token);
-            case Field::timeout: return read_seconds(which, value, token, facts.timeout_seconds);
-            case Field::max_wait_seconds: return read_seconds(which, value, token, facts.max_wait_seconds);
-            case Field::num_retries: return read_num_retries(value, token);
+            case Field::best_of:
+                return read_n(which, value, token);
+            case Field::user:
+                return read_user(value, token);
+            case Field::priority:
+                return read_priority(value, token);
+            case Field::timeout:
+                return read_seconds(which, value, token, facts.timeout_seconds);
+            case Field::max_wait_seconds:
+                return read_seconds(which, value, token, facts.max_wait_seconds);
+            case Field::num_retries:
+                return read_num_retries(value, token);
             case Field::messages:
                 facts.has_messages = token.front() == '[';
                 return walk(value, 1, Count::text);
             case Field::tools:
-            case Field::functions: return walk(value, 1, Count::schema);
-            default: return walk(value, 1, Count::text);
+            case Field::functions:
+                return walk(value, 1, Count::schema);
+            default:
+                return walk(value, 1, Count::text);
         }
     }
 
@@ -166,7 +220,8 @@ class Pass {
     bool read_flag(Field which, std::string_view token, bool& flag) {
         flag = token == "true";
         if (flag || token == "false" || token == "null") return true;
-        return fail(fmt::format("the field '{}' must be true or false", name_of(which)), name_of(which));
+        return fail(fmt::format("the field '{}' must be true or false", name_of(which)),
+                    name_of(which));
     }
 
     bool read_stream_options(ondemand::value& value, std::string_view token, ByteRange range) {
@@ -175,7 +230,8 @@ class Pass {
             facts.usage_text = "{\"include_usage\":true}";
             return true;
         }
-        if (token.front() != '{') return fail("the field 'stream_options' must be an object", "stream_options");
+        if (token.front() != '{')
+            return fail("the field 'stream_options' must be an object", "stream_options");
         facts.has_stream_options = true;
         ondemand::object options;
         if (const auto e = value.get_object().get(options)) return malformed(e);
@@ -212,7 +268,8 @@ class Pass {
         std::uint64_t found = 0;
         if (token == "null") return true;
         if (!is_json_number(token) || value.get_uint64().get(found) != simdjson::SUCCESS) {
-            return fail(fmt::format("the field '{}' must be a whole number that is not negative", name_of(which)),
+            return fail(fmt::format("the field '{}' must be a whole number that is not negative",
+                                    name_of(which)),
                         name_of(which));
         }
         number = found;
@@ -241,11 +298,13 @@ class Pass {
         return true;
     }
 
-    bool read_number(Field which, ondemand::value& value, std::string_view token, std::optional<double>& number) {
+    bool read_number(Field which, ondemand::value& value, std::string_view token,
+                     std::optional<double>& number) {
         double found = 0;
         if (token == "null") return true;
         if (!is_json_number(token) || value.get_double().get(found) != simdjson::SUCCESS) {
-            return fail(fmt::format("the field '{}' must be a number", name_of(which)), name_of(which));
+            return fail(fmt::format("the field '{}' must be a number", name_of(which)),
+                        name_of(which));
         }
         number = found;
         return true;
@@ -258,12 +317,14 @@ class Pass {
         return true;
     }
 
-    bool read_seconds(Field which, ondemand::value& value, std::string_view token, std::optional<double>& seconds) {
+    bool read_seconds(Field which, ondemand::value& value, std::string_view token,
+                      std::optional<double>& seconds) {
         if (!read_number(which, value, token, seconds)) return false;
         const double least = which == Field::timeout ? 1e-9 : 0.0;
         if (seconds && !(*seconds >= least)) {
-            return fail(fmt::format("the field '{}' must be a positive number of seconds", name_of(which)),
-                        name_of(which));
+            return fail(
+                fmt::format("the field '{}' must be a positive number of seconds", name_of(which)),
+                name_of(which));
         }
         return true;
     }
@@ -277,16 +338,17 @@ class Pass {
         return true;
     }
 
-    /// Where to ask for usage when there are no stream_options: as the first member. Another one follows,
-    /// for a body that streams says so.
+    /// Where to ask for usage when there are no stream_options: as the first member. Another one
+    /// follows, for a body that streams says so.
     void place_usage() {
         if (!facts.usage_text.empty()) return;
         facts.usage_place = {facts.members_begin, facts.members_begin};
         facts.usage_text = "\"stream_options\":{\"include_usage\":true},";
     }
 
-    /// Marks a member as the router's own. One comma goes with it: the one behind it as long as nothing
-    /// that stays came before, the one in front of it afterwards; so no comma is taken twice.
+    /// Marks a member as the router's own. One comma goes with it: the one behind it as long as
+    /// nothing that stays came before, the one in front of it afterwards; so no comma is taken
+    /// twice.
     void keep_out(ByteRange member) {
         if (facts.has_members) {
             while (member.begin > 0 && body_[member.begin - 1] != ',') --member.begin;
@@ -307,10 +369,14 @@ class Pass {
         std::string_view token;
         if (!token_of(value, token)) return false;
         switch (token.front()) {
-            case '{': return walk_object(value, depth, count);
-            case '[': return walk_array(value, depth, count);
-            case '"': return walk_string(token, count, media);
-            default: break;
+            case '{':
+                return walk_object(value, depth, count);
+            case '[':
+                return walk_array(value, depth, count);
+            case '"':
+                return walk_string(value, token, count, media);
+            default:
+                break;
         }
         if (token == "true" || token == "false" || token == "null") return true;
         if (!is_json_number(token)) return fail_json("a value is not valid JSON");
@@ -344,18 +410,24 @@ class Pass {
         return true;
     }
 
-    bool walk_string(std::string_view token, Count count, bool media) {
+    bool walk_string(ondemand::value& value, std::string_view token, Count count, bool media) {
         if (token.size() < 2 || token.back() != '"') return fail_json("a string is not closed");
+        // Taken, not left to be skipped: skipping would take "a":"b":1 for a key with a value.
+        if (const auto e = value.get_raw_json_string().error()) return malformed(e);
         const auto bytes = unescaped_bytes(token.substr(1, token.size() - 2));
         if (!bytes) return fail_json("a string has a malformed escape");
-        if (count != Count::nothing) facts.prompt_bytes += media ? std::min(*bytes, kMediaPartBytes) : *bytes;
+        if (count != Count::nothing)
+            facts.prompt_bytes += media ? std::min(*bytes, kMediaPartBytes) : *bytes;
         return true;
     }
 
-    /// The first token of a value, without white space behind it; never empty.
+    /// The first token of a value, without white space behind it; never empty, and it may begin a
+    /// value.
     bool token_of(ondemand::value& value, std::string_view& token) {
         token = trimmed(value.raw_json_token());
-        return !token.empty() || fail_json("a value is missing");
+        constexpr std::string_view starts = "{[\"-0123456789tfn";
+        return (!token.empty() && starts.find(token.front()) != std::string_view::npos) ||
+               fail_json("a value is missing");
     }
 
     std::size_t offset(const char* at) const { return static_cast<std::size_t>(at - body_.data()); }
@@ -448,9 +520,13 @@ SplicedBody splice(std::string_view body, const RequestFacts& facts, std::string
     } else {
         edits[count++] = {facts.model_value, {model_json}};
     }
-    for (std::size_t i = 0; i < facts.own_fields_count; ++i) edits[count++] = {facts.own_fields[i], {}};
-    std::stable_sort(edits.begin(), edits.begin() + static_cast<std::ptrdiff_t>(count),
-                     [](const Edit& a, const Edit& b) { return a.place.begin < b.place.begin; });
+    for (std::size_t i = 0; i < facts.own_fields_count; ++i)
+        edits[count++] = {facts.own_fields[i], {}};
+    for (std::size_t i = 1; i < count; ++i) {  // a handful, nearly in order, stable
+        for (std::size_t j = i; j > 0 && edits[j].place.begin < edits[j - 1].place.begin; --j) {
+            std::swap(edits[j], edits[j - 1]);
+        }
+    }
     SplicedBody spliced;
     std::size_t at = 0;
     for (std::size_t i = 0; i < count; ++i) {

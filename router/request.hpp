@@ -1,9 +1,10 @@
-// What a client's JSON body says that routing and admission need to know, and the body as the upstream
-// gets it: the same bytes with another model name in the place of the old one, nothing re-serialised.
+// What a client's JSON body says that routing and admission need to know, and the body as the
+// upstream gets it: the same bytes with another model name in the place of the old one, nothing
+// re-serialised.
 //
-// The body is checked whole, so that what is admitted here is what the upstream reads. A field that is
-// acted upon may stand there once only: of two "model" fields one parser takes the first and another
-// the last. For the same reason a key that is "model" in other letter case is refused.
+// The body is checked whole, so that what is admitted here is what the upstream reads. A field that
+// is acted upon may stand there once only: of two "model" fields one parser takes the first and
+// another the last. For the same reason a key that is "model" in other letter case is refused.
 //
 // Thread safety: a RequestReader belongs to one thread; everything else is values.
 #pragma once
@@ -41,22 +42,24 @@ struct RequestFacts {
     ByteRange model_value;  ///< its JSON value, quotes included; empty if absent
 
     bool stream = false;
-    bool has_stream_options = false;     ///< an object, not null
-    bool include_usage = false;          ///< stream_options.include_usage is true
-    ByteRange usage_place;               ///< replace these bytes by `usage_text` ...
-    std::string_view usage_text;         ///< ... to ask for usage; static storage
+    bool has_stream_options = false;  ///< an object, not null
+    bool include_usage = false;       ///< stream_options.include_usage is true
+    ByteRange usage_place;            ///< replace these bytes by `usage_text` ...
+    std::string_view usage_text;      ///< ... to ask for usage; static storage
 
-    std::optional<std::uint64_t> max_tokens;  ///< the largest of max_tokens, max_completion_tokens, max_output_tokens
-    std::uint64_t n = 1;                      ///< answers to generate: the larger of n and best_of; 1 or more
-    std::string user;                         ///< empty if absent
-    std::uint64_t prompt_bytes = 0;           ///< text of messages, prompt, input, instructions, tools
-    bool has_messages = false;                ///< "messages" is there and is a list
+    std::optional<std::uint64_t>
+        max_tokens;       ///< the largest of max_tokens, max_completion_tokens, max_output_tokens
+    std::uint64_t n = 1;  ///< answers to generate: the larger of n and best_of; 1 or more
+    std::string user;     ///< empty if absent
+    std::uint64_t prompt_bytes = 0;  ///< text of messages, prompt, input, instructions, tools
+    bool has_messages = false;       ///< "messages" is there and is a list
 
     // Fields for the router, which an upstream would refuse; `splice` leaves them out.
-    std::optional<std::uint8_t> priority;      ///< 0 .. 255, lower first; values beyond are clamped
-    std::optional<double> timeout_seconds;     ///< "timeout", > 0
-    std::optional<double> max_wait_seconds;    ///< "max_wait_seconds", >= 0: how long to wait for capacity
-    std::optional<std::uint32_t> num_retries;  ///< "num_retries", 0 .. 100
+    std::optional<std::uint8_t> priority;   ///< 0 .. 255, lower first; values beyond are clamped
+    std::optional<double> timeout_seconds;  ///< "timeout", > 0
+    std::optional<double>
+        max_wait_seconds;  ///< "max_wait_seconds", >= 0: how long to wait for capacity
+    std::optional<std::uint32_t> num_retries;           ///< "num_retries", 0 .. 100
     std::array<ByteRange, kOwnFieldsMax> own_fields{};  ///< whole members with one comma, in order
     std::size_t own_fields_count = 0;
 
@@ -73,7 +76,8 @@ struct BadRequest {
 /// Where the name of the model is: paths such as /engines/{model}/… make it optional in the body.
 enum class ModelIn : std::uint8_t { body, path };
 
-/// Reads bodies, one after the other, with buffers that are kept between them (up to 1 MiB of body).
+/// Reads bodies, one after the other, with buffers that are kept between them (up to 1 MiB of
+/// body).
 class RequestReader {
  public:
     RequestReader();
@@ -82,7 +86,8 @@ class RequestReader {
     RequestReader& operator=(RequestReader&&) noexcept;
 
     /// Any bytes are allowed. What is returned refers neither to `body` nor to this reader.
-    std::variant<RequestFacts, BadRequest> read(std::string_view body, ModelIn where = ModelIn::body);
+    std::variant<RequestFacts, BadRequest> read(std::string_view body,
+                                                ModelIn where = ModelIn::body);
 
  private:
     struct Impl;
@@ -90,7 +95,8 @@ class RequestReader {
 };
 
 /// Reads one body with a reader of its own: for tests and for where speed does not matter.
-std::variant<RequestFacts, BadRequest> read_request(std::string_view body, ModelIn where = ModelIn::body);
+std::variant<RequestFacts, BadRequest> read_request(std::string_view body,
+                                                    ModelIn where = ModelIn::body);
 
 /// `text` (UTF-8) as a JSON string, with its quotes.
 std::string json_string(std::string_view text);
@@ -112,8 +118,9 @@ class SplicedBody {
     std::size_t bytes_ = 0;
 };
 
-/// The body for the upstream: `model_json` (from json_string) as its model, without the fields that are the
-/// router's own, and asking for usage if `ask_usage` (meant for streams). `facts` must be of this `body`.
+/// The body for the upstream: `model_json` (from json_string) as its model, without the fields that
+/// are the router's own, and asking for usage if `ask_usage` (meant for streams). `facts` must be
+/// of this `body`.
 SplicedBody splice(std::string_view body, const RequestFacts& facts, std::string_view model_json,
                    bool ask_usage) noexcept;
 
