@@ -1,0 +1,50 @@
+// A deployment at run time: where it is, what it may take, and how it fares, all of it shared with
+// every other process through the segment.
+//
+// Thread safety: none.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "router/config.hpp"
+#include "router/scope.hpp"
+#include "router/upstream.hpp"
+
+namespace weir::router {
+
+class Deployment {
+ public:
+    /// Finds or makes its limiters. Throws shm::DirectoryFull when the segment has no room.
+    Deployment(const DeploymentConfig& config, const WeirSettings& settings, shm::Segment& segment,
+               const Url& url, Upstream& upstream);
+
+    const DeploymentConfig& config() const noexcept { return config_; }
+    std::vector<Scope>& scopes() noexcept { return scopes_; }
+    shm::Gauge in_flight() const noexcept { return in_flight_; }
+    shm::Health health() const noexcept { return health_; }
+    Upstream& upstream() const noexcept { return upstream_; }
+
+    /// The model's name for the upstream, as a JSON string.
+    std::string_view model_json() const noexcept { return model_json_; }
+
+    /// Looks everything up again, after a handle was found to be evicted.
+    void look_up(shm::Segment& segment);
+
+    /// The head of a request to `endpoint` ("/chat/completions"), appended to `out`.
+    void append_head(std::string_view endpoint, std::string_view content_type, std::size_t body_bytes,
+                     std::string& out) const;
+
+ private:
+    DeploymentConfig config_;
+    Upstream& upstream_;
+    std::vector<Scope> scopes_;
+    shm::Gauge in_flight_;
+    shm::Health health_;
+    std::string model_json_;
+    std::string path_;          // of api_base
+    std::string fixed_fields_;  // the same for every request
+};
+
+}  // namespace weir::router

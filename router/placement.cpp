@@ -1,0 +1,125 @@
+#include "router/placement.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+namespace weir::router {
+namespace {
+
+/// What one deployment is asked for, laid out as the segment wants it.
+class Asked {
+ public:
+    Asked(Deployment& deployment, const CallerLimits& caller, const Estimate& estimate) {
+        for (Scope* scope : caller.scopes) add(*scope, estimate);
+        for (Scope& scope : deployment.scopes()) add(scope, estimate);
+        for (const shm::Gauge& hold : caller.holds) {
+            if (holds_count_ < holds_.size()) holds_[holds_count_++] = hold;
+        }
+        if (holds_count_ < holds_.size()) holds_[holds_count_++] = deployment.in_flight();
+    }
+
+    shm::Demand demand() const {
+        return {{charges_.data(), charges_count_}, {holds_.data(), holds_count_}};
+    }
+    Scope& scope(std::size_t index) const { return *scopes_[index]; }
+    std::span<Scope* const> scopes() const { return {scopes_.data(), charges_count_}; }
+
+ private:
+    void add(Scope& scope, const Estimate& estimate) {
+        if (charges_count_ == charges_.size()) return;
+        scopes_[charges_count_] = &scope;
+        charges_[charges_count_++] = {scope.limiter, units_for(scope.unit, estimate)};
+    }
+
+    std::array<shm::Charge, shm::kScopesMax> charges_;
+    std::array<Scope*, shm::kScopesMax> scopes_;
+    std::array<shm::Gauge, shm::kScopesMax> holds_;
+    std::size_t charges_count_ = 0;
+    std::size_t holds_count_ = 0;
+};
+
+/// Asks once more after an eviction: the limiter of a name is made anew where it is missing.
+shm::Admission admit(shm::Segment& segment, shm::Participant& participant, Deployment& deployment,
+                     const CallerLimits& caller, const Estimate& estimate, shm::Nanos now) {
+    shm::Admission admission =
+        participant.admit(Asked(deployment, caller, estimate).demand(), now);
+    if (admission.admitted() || admission.refusal.reason != shm::Refused::evicted) return admission;
+    for (Scope* scope : caller.scopes) scope->look_up(segment);
+    deployment.look_up(segment);
+    return participant.admit(Asked(deployment, caller, estimate).demand(), now);
+}
+
+void note(const shm::Refusal& why, const Asked& asked, shm::Participant& participant, shm::Nanos now,
+          NoPlace& refusal, bool first) {
+    const auto at = participant.earliest(asked.demand(), now);
+    const bool sooner =
+        at && (!refusal.retry_after || *at - now < *refusal.retry_after);
+    if (first || sooner) {
+        refusal.reason = why.reason;
+        refusal.scope = why.in_holds ? nullptr : &asked.scope(why.index);
+    }
+    if (sooner) refusal.retry_after = *at - now;
+}
+
+std::string_view unit_name(shm::Unit unit) {
+    switch (unit) {
+        case shm::Unit::requests: return "requests";
+        case shm::Unit::tokens: return "tokens";
+        case shm::Unit::input_tokens: return "input tokens";
+        case shm::Unit::output_tokens: return "output tokens";
+    }
+    return "units";
+}
+
+double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+Placement place(shm::Segment& segment, shm::Participant& participant,
+                std::span<Deployment* const> candidates, const CallerLimits& caller,
+                const Estimate& estimate, shm::Nanos now, NoPlace& refusal) {
+    bool first = true;
+    for (Deployment* deployment : candidates) {
+        auto admission = admit(segment, participant, *deployment, caller, estimate, now);
+        if (admission.admitted()) return {deployment, std::move(admission.ticket)};
+        note(admission.refusal, Asked(*deployment, caller, estimate), participant, now, refusal, first);
+        first = false;
+        const bool callers = admission.refusal.in_holds
+                                 ? admission.refusal.index < caller.holds.size()
+                                 : admission.refusal.index < caller.scopes.size();
+        if (callers) break;  // no other deployment changes what the caller may use
+    }
+    return {};
+}
+
+ApiError to_error(const NoPlace& refusal, std::string_view model) {
+    ApiError error;
+    error.type = "throttling_error";
+    error.status = 429;
+    error.retry_after = refusal.retry_after;
+    std::string what;
+    if (refusal.scope == nullptr) {
+        what = "too many requests in flight";
+    } else {
+        const Scope& scope = *refusal.scope;
+        what = fmt::format("{} '{}' allows {} {} in {:g} s", scope.kind, scope.name, scope.limit,
+                           unit_name(scope.unit), seconds(scope.window));
+    }
+    if (refusal.reason == shm::Refused::never_fits) {
+        error.status = 400;
+        error.type = "invalid_request_error";
+        error.message = fmt::format("This request can never pass: {}, and it needs more. Passed model={}",
+                                    what, model);
+    } else if (refusal.retry_after) {
+        error.message = fmt::format("Rate limit exceeded: {}. Try again in {:.3f} seconds. Passed model={}",
+                                    what, seconds(*refusal.retry_after), model);
+    } else {
+        error.message = fmt::format("Rate limit exceeded: {}. Passed model={}", what, model);
+    }
+    return error;
+}
+
+}  // namespace weir::router

@@ -1,0 +1,47 @@
+// Which deployment takes a request: asked in the strategy's order, the first that admits it. A
+// refusal says which limit refused, and the soonest time at which any of them would admit it.
+//
+// Thread safety: none.
+#pragma once
+
+#include <optional>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "router/api_error.hpp"
+#include "router/deployment.hpp"
+#include "shm/admission.hpp"
+#include "shm/participant.hpp"
+
+namespace weir::router {
+
+/// What a caller's own limits are: of its key, its team, its user. Must outlive the request.
+struct CallerLimits {
+    std::span<Scope* const> scopes;
+    std::span<const shm::Gauge> holds;
+};
+
+/// A deployment that has admitted a request. The ticket's charges are the caller's scopes, in their
+/// order, then the deployment's; its holds are the caller's, then the deployment's.
+struct Placement {
+    Deployment* deployment = nullptr;
+    shm::Ticket ticket;
+};
+
+/// Why none did.
+struct NoPlace {
+    shm::Refused reason = shm::Refused::over_limit;
+    const Scope* scope = nullptr;           ///< the limit that refused; null if a gauge did
+    std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
+};
+
+/// Asks `candidates` in their order. `refusal` says why if none admits it.
+Placement place(shm::Segment& segment, shm::Participant& participant,
+                std::span<Deployment* const> candidates, const CallerLimits& caller,
+                const Estimate& estimate, shm::Nanos now, NoPlace& refusal);
+
+/// `refusal` for the client that asked for `model`.
+ApiError to_error(const NoPlace& refusal, std::string_view model);
+
+}  // namespace weir::router

@@ -1,0 +1,91 @@
+// The router: deployments of models, of which each request gets one that has room for it now.
+//
+// What is decided is decided from the segment, so any number of Routers in any number of processes
+// that name the same segment keep the same limits together.
+//
+// Thread safety: none; a Router belongs to the thread of its io_context. Make one for each thread
+// or process. After fork() make it in the child.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "router/config.hpp"
+#include "router/deployment.hpp"
+#include "router/placement.hpp"
+#include "router/pulse.hpp"
+#include "router/request.hpp"
+#include "shm/participant.hpp"
+#include "shm/segment.hpp"
+
+namespace weir::router {
+
+/// An answer read whole.
+struct Reply {
+    unsigned status = 0;
+    std::string body;
+    std::string content_type;
+    std::string deployment_id;  ///< empty if no deployment was asked
+};
+
+/// What decides alike in a Router: given, so that a test can repeat it.
+struct RouterOptions {
+    std::string role = "router";  ///< shown by weir-inspect
+    std::uint64_t seed = 0;       ///< of its random choices; 0: taken from the operating system
+};
+
+class Router {
+ public:
+    /// Opens the segment that `config` names. Throws shm::SegmentError or shm::DirectoryFull.
+    Router(asio::io_context& io, const RouterConfig& config, const RouterOptions& options = {});
+    ~Router();
+    Router(const Router&) = delete;
+    Router& operator=(const Router&) = delete;
+
+    /// Begins its housekeeping on the io_context: deadlines, the shares of dead processes. stop()
+    /// lets the io_context run out of work.
+    void start();
+    void stop() noexcept;
+
+    /// Sends one JSON request to a deployment of the model that it names and reads the answer whole.
+    /// A refusal or failure is a Reply too, in OpenAI's error shape. For pieces as they come: Call.
+    Task<Reply> complete(std::string body, std::string endpoint = "/chat/completions");
+
+    /// Whether clients may ask for `model`.
+    bool knows(std::string_view model) const noexcept { return groups_.find(model) != groups_.end(); }
+
+    /// The names that clients may ask for, sorted.
+    std::vector<std::string> models() const;
+
+    const RouterConfig& config() const noexcept { return config_; }
+    shm::Segment& segment() noexcept { return segment_; }
+    shm::Participant& participant() noexcept { return participant_; }
+    Pulse& pulse() noexcept { return pulse_; }
+
+ private:
+    friend class Call;
+    using Group = std::vector<Deployment*>;
+
+    Upstream& upstream_for(const Url& url);
+
+    /// The deployments of `model` in the order in which to ask them. Good until the next call.
+    std::span<Deployment* const> candidates(std::string_view model);
+
+    asio::io_context& io_;
+    RouterConfig config_;
+    shm::Segment segment_;
+    shm::Participant participant_;
+    Pulse pulse_;
+    std::mt19937_64 random_;
+    std::map<std::string, std::unique_ptr<Upstream>> upstreams_;  // by scheme, host and port
+    std::vector<std::unique_ptr<Deployment>> deployments_;
+    std::map<std::string, Group, std::less<>> groups_;
+    std::vector<Deployment*> order_;
+    RequestReader reader_;
+};
+
+}  // namespace weir::router
