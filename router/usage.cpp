@@ -12,9 +12,12 @@ constexpr std::string_view kDone = "[DONE]";
 /// Above any true count of tokens, and far from overflow when summed.
 constexpr std::uint64_t kNumberMax = std::uint64_t{1} << 48;
 
-bool is_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+bool is_space(char c) noexcept {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
-/// The first quote or backslash in [at, end), or `end`. Eight bytes at a time: strings are most of an answer.
+/// The first quote or backslash in [at, end), or `end`. Eight bytes at a time: strings are most of
+/// an answer.
 const char* find_string_special(const char* at, const char* end) noexcept {
     constexpr std::uint64_t ones = 0x0101010101010101;
     constexpr std::uint64_t tops = 0x8080808080808080;
@@ -50,7 +53,8 @@ std::optional<Usage> UsageScanner::usage() const noexcept {
     return usage;
 }
 
-// --- lines and events ---------------------------------------------------------------------------------
+// --- lines and events
+// ---------------------------------------------------------------------------------
 
 std::size_t UsageScanner::feed_event(std::string_view bytes, bool& ended) noexcept {
     ended = false;
@@ -77,7 +81,8 @@ std::size_t UsageScanner::feed_event(std::string_view bytes, bool& ended) noexce
     return at;
 }
 
-/// Takes what decides of which kind a line is. An empty line ends the event; a CR before its LF is no content.
+/// Takes what decides of which kind a line is. An empty line ends the event; a CR before its LF is
+/// no content.
 std::size_t UsageScanner::feed_line_start(std::string_view bytes, bool& blank) noexcept {
     std::size_t at = 0;
     for (; at < bytes.size(); ++at) {
@@ -126,16 +131,23 @@ void UsageScanner::end_event() noexcept {
     forget_document();
 }
 
-// --- JSON ---------------------------------------------------------------------------------------------
+// --- JSON
+// ---------------------------------------------------------------------------------------------
 
 void UsageScanner::feed_json(std::string_view bytes) noexcept {
     const char* at = bytes.data();
     const char* const end = at + bytes.size();
     while (at != end) {
         switch (mode_) {
-            case Mode::outside: at = step_outside(at, end); break;
-            case Mode::string: at = step_string(at, end); break;
-            case Mode::number: at = step_number(at, end); break;
+            case Mode::outside:
+                at = step_outside(at, end);
+                break;
+            case Mode::string:
+                at = step_string(at, end);
+                break;
+            case Mode::number:
+                at = step_number(at, end);
+                break;
             case Mode::escape:
                 ++at;
                 mode_ = Mode::string;
@@ -147,10 +159,16 @@ void UsageScanner::feed_json(std::string_view bytes) noexcept {
 const char* UsageScanner::step_outside(const char* at, const char* end) noexcept {
     const char c = *at++;
     switch (c) {
-        case '{': open(true); return at;
-        case '[': open(false); return at;
+        case '{':
+            open(true);
+            return at;
+        case '[':
+            open(false);
+            return at;
         case '}':
-        case ']': close(); return at;
+        case ']':
+            close();
+            return at;
         case ',':
             expect_key_ = in_object();
             key_ = Key::other;
@@ -171,8 +189,10 @@ const char* UsageScanner::step_outside(const char* at, const char* end) noexcept
         case ' ':
         case '\t':
         case '\n':
-        case '\r': return at;
-        default: break;
+        case '\r':
+            return at;
+        default:
+            break;
     }
     if (usage_depth_ != 0 && c >= '0' && c <= '9' && key_ >= Key::prompt) {
         number_ = 0;
@@ -227,18 +247,28 @@ const char* UsageScanner::step_number(const char* at, const char* end) noexcept 
 void UsageScanner::keep_number() noexcept {
     const bool direct = depth_ == usage_depth_;
     switch (key_) {
-        case Key::prompt: if (direct) pending_.prompt = number_; break;
-        case Key::completion: if (direct) pending_.completion = number_; break;
-        case Key::total: if (direct) pending_.total = number_; break;
-        case Key::cached: pending_.cached = number_; break;
-        default: break;
+        case Key::prompt:
+            if (direct) pending_.prompt = number_;
+            break;
+        case Key::completion:
+            if (direct) pending_.completion = number_;
+            break;
+        case Key::total:
+            if (direct) pending_.total = number_;
+            break;
+        case Key::cached:
+            pending_.cached = number_;
+            break;
+        default:
+            break;
     }
     key_ = Key::other;
 }
 
 void UsageScanner::open(bool object) noexcept {
     if (depth_ > 0) value_begins(object ? '{' : '[');
-    const bool at_usage = key_ == Key::usage && object && (depth_ == 1 || (depth_ == 2 && root_ == Key::wrapper));
+    const bool at_usage =
+        key_ == Key::usage && object && (depth_ == 1 || (depth_ == 2 && root_ == Key::wrapper));
     if (depth_ == 1 && key_ == Key::choices && !object) choices_seen_ = true;
     ++depth_;
     if (depth_ < 64) {
@@ -261,7 +291,8 @@ void UsageScanner::close() noexcept {
         if (pending_.prompt) numbers_.prompt = pending_.prompt;
         if (pending_.completion) numbers_.completion = pending_.completion;
         // A part that comes alone makes an older total untrue.
-        if (pending_.total || pending_.prompt || pending_.completion) numbers_.total = pending_.total;
+        if (pending_.total || pending_.prompt || pending_.completion)
+            numbers_.total = pending_.total;
         if (pending_.cached) numbers_.cached = pending_.cached;
     }
     --depth_;
@@ -302,12 +333,26 @@ UsageScanner::Key UsageScanner::key_of(std::string_view key) noexcept {
         Key key;
     };
     static constexpr Entry entries[] = {
-        {"usage", Key::usage}, {"response", Key::wrapper}, {"message", Key::wrapper}, {"error", Key::error},
-        {"choices", Key::choices}, {"delta", Key::delta}, {"content", Key::text}, {"text", Key::text},
-        {"arguments", Key::text}, {"reasoning_content", Key::text}, {"reasoning", Key::text},
-        {"refusal", Key::text}, {"thinking", Key::text}, {"partial_json", Key::text},
-        {"prompt_tokens", Key::prompt}, {"input_tokens", Key::prompt}, {"completion_tokens", Key::completion},
-        {"output_tokens", Key::completion}, {"total_tokens", Key::total}, {"cached_tokens", Key::cached},
+        {"usage", Key::usage},
+        {"response", Key::wrapper},
+        {"message", Key::wrapper},
+        {"error", Key::error},
+        {"choices", Key::choices},
+        {"delta", Key::delta},
+        {"content", Key::text},
+        {"text", Key::text},
+        {"arguments", Key::text},
+        {"reasoning_content", Key::text},
+        {"reasoning", Key::text},
+        {"refusal", Key::text},
+        {"thinking", Key::text},
+        {"partial_json", Key::text},
+        {"prompt_tokens", Key::prompt},
+        {"input_tokens", Key::prompt},
+        {"completion_tokens", Key::completion},
+        {"output_tokens", Key::completion},
+        {"total_tokens", Key::total},
+        {"cached_tokens", Key::cached},
     };
     for (const auto& entry : entries) {
         if (entry.text == key) return entry.key;

@@ -1,8 +1,8 @@
-// Finds `usage` in an answer while its bytes are relayed, however they are cut into pieces, and takes the
-// usage-only event out of a stream whose client did not ask for it.
+// Finds `usage` in an answer while its bytes are relayed, however they are cut into pieces, and
+// takes the usage-only event out of a stream whose client did not ask for it.
 //
-// Neither keeps the answer: a scanner is some 100 bytes, a stripper holds back at most one small event.
-// Malformed answers are harmless: nothing is found in them.
+// Neither keeps the answer: a scanner is some 100 bytes, a stripper holds back at most one small
+// event. Malformed answers are harmless: nothing is found in them.
 //
 // Thread safety: an object belongs to one thread.
 #pragma once
@@ -27,8 +27,9 @@ struct Usage {
 /// How an answer is written: by its content-type, text/event-stream or anything else.
 enum class AnswerKind : std::uint8_t { json, events };
 
-/// Looks at the places where usage stands: at the top of a JSON answer or of a stream's event, and one step
-/// below in `response` (responses API) or `message`. Of several, the latest value of each number counts.
+/// Looks at the places where usage stands: at the top of a JSON answer or of a stream's event, and
+/// one step below in `response` (responses API) or `message`. Of several, the latest value of each
+/// number counts.
 class UsageScanner {
  public:
     explicit UsageScanner(AnswerKind kind) noexcept : kind_(kind) {}
@@ -56,10 +57,21 @@ class UsageScanner {
     enum class Mode : std::uint8_t { outside, string, escape, number };
     enum class Line : std::uint8_t { start, data, other };
     enum class Key : std::uint8_t {
-        other, usage, wrapper, error, choices, delta, text, prompt, completion, total, cached,
+        other,
+        usage,
+        wrapper,
+        error,
+        choices,
+        delta,
+        text,
+        prompt,
+        completion,
+        total,
+        cached,
     };
 
-    /// Takes bytes up to and with the end of an event, or all. Returns how many; `ended` says which.
+    /// Takes bytes up to and with the end of an event, or all. Returns how many; `ended` says
+    /// which.
     std::size_t feed_event(std::string_view bytes, bool& ended) noexcept;
     std::size_t feed_line_start(std::string_view bytes, bool& blank) noexcept;
     void feed_data(std::string_view bytes) noexcept;
@@ -90,8 +102,8 @@ class UsageScanner {
     AnswerKind kind_;
     // Lines of a stream.
     Line line_ = Line::start;
-    std::uint8_t prefix_ = 0;      // matched bytes of "data:"
-    std::uint8_t done_prefix_ = 0; // matched bytes of "[DONE]"
+    std::uint8_t prefix_ = 0;       // matched bytes of "data:"
+    std::uint8_t done_prefix_ = 0;  // matched bytes of "[DONE]"
     bool line_has_data_ = false;
     // The JSON document under way.
     Mode mode_ = Mode::outside;
@@ -125,15 +137,16 @@ class UsageScanner {
     std::uint64_t content_bytes_ = 0;
 };
 
-/// Takes usage-only events (`"choices":[]` with a `usage` object) out of a stream; all other bytes pass as they
-/// are, `"usage":null` included. Scans on the way, so the scanner must not be fed by anyone else.
+/// Takes usage-only events (`"choices":[]` with a `usage` object) out of a stream; all other bytes
+/// pass as they are, `"usage":null` included. Scans on the way, so the scanner must not be fed by
+/// anyone else.
 class UsageStripper {
  public:
     /// `scanner` is of kind events and outlives this.
     explicit UsageStripper(UsageScanner& scanner) noexcept : scanner_(scanner) {}
 
-    /// What to send for the next bytes of the answer: `bytes` itself where nothing is taken out or held back,
-    /// otherwise valid until the next call.
+    /// What to send for the next bytes of the answer: `bytes` itself where nothing is taken out or
+    /// held back, otherwise valid until the next call.
     std::string_view feed(std::string_view bytes);
 
     /// The answer is over: what was still held back. Valid until the next call.

@@ -24,13 +24,15 @@ std::string_view UsageStripper::feed(std::string_view bytes) {
                 sent = at;
                 untouched = false;
             } else if (!held_.empty()) {
-                out_ += held_;  // an event held back is the first of a piece: nothing else is in out_ yet
+                out_ += held_;  // an event held back is the first of a piece: nothing else is in
+                                // out_ yet
                 held_.clear();
             }
             passing_ = false;
             continue;
         }
-        passing_ = passing_ || scanner_.event_has_choices() || held_.size() + (at - begin) > kHeldMax;
+        passing_ =
+            passing_ || scanner_.event_has_choices() || held_.size() + (at - begin) > kHeldMax;
         if (passing_) {
             out_ += held_;
             held_.clear();
