@@ -12,6 +12,10 @@ constexpr std::string_view kDone = "[DONE]";
 /// Above any true count of tokens, and far from overflow when summed.
 constexpr std::uint64_t kNumberMax = std::uint64_t{1} << 48;
 
+bool is_digit(char c) noexcept {
+    return c >= '0' && c <= '9';
+}
+
 bool is_space(char c) noexcept {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
@@ -157,52 +161,55 @@ void UsageScanner::feed_json(std::string_view bytes) noexcept {
 }
 
 const char* UsageScanner::step_outside(const char* at, const char* end) noexcept {
-    const char c = *at++;
-    switch (c) {
-        case '{':
-            open(true);
-            return at;
-        case '[':
-            open(false);
-            return at;
-        case '}':
-        case ']':
-            close();
-            return at;
-        case ',':
-            expect_key_ = in_object();
-            key_ = Key::other;
-            return at;
-        case '"':
-            if (depth_ == 0) return at;  // not an answer of ours
-            string_is_key_ = expect_key_;
-            expect_key_ = false;
-            if (string_is_key_) {
-                key_size_ = 0;
-            } else {
+    while (at != end) {
+        const char c = *at++;
+        switch (c) {
+            case ':':
+            case ' ':
+            case '\t':
+            case '\n':
+            case '\r':
+                break;
+            case ',':
+                expect_key_ = in_object();
+                key_ = Key::other;
+                break;
+            case '"':
+                if (depth_ == 0) break;  // not an answer of ours
+                begin_string();
+                return at;
+            case '{':
+                open(true);
+                break;
+            case '[':
+                open(false);
+                break;
+            case '}':
+            case ']':
+                close();
+                break;
+            default:
+                if (usage_depth_ != 0 && key_ >= Key::prompt && is_digit(c)) {
+                    number_ = 0;
+                    mode_ = Mode::number;
+                    return at - 1;
+                }
                 value_begins(c);
-                string_counts_ = counts_text();
-            }
-            mode_ = Mode::string;
-            return at;
-        case ':':
-        case ' ':
-        case '\t':
-        case '\n':
-        case '\r':
-            return at;
-        default:
-            break;
+                key_ = Key::other;  // the rest of this number or word means nothing
+                while (at != end && (is_digit(*at) || *at == '.')) ++at;
+        }
     }
-    if (usage_depth_ != 0 && c >= '0' && c <= '9' && key_ >= Key::prompt) {
-        number_ = 0;
-        mode_ = Mode::number;
-        return at - 1;
-    }
-    value_begins(c);
-    key_ = Key::other;  // the rest of this number or word means nothing
-    while (at != end && ((*at >= '0' && *at <= '9') || *at == '.')) ++at;
     return at;
+}
+
+void UsageScanner::begin_string() noexcept {
+    mode_ = Mode::string;
+    string_is_key_ = expect_key_;
+    expect_key_ = false;
+    key_size_ = 0;
+    if (string_is_key_) return;
+    value_begins('"');
+    string_counts_ = counts_text();
 }
 
 const char* UsageScanner::step_string(const char* at, const char* end) noexcept {
@@ -235,7 +242,7 @@ const char* UsageScanner::step_string(const char* at, const char* end) noexcept 
 }
 
 const char* UsageScanner::step_number(const char* at, const char* end) noexcept {
-    for (; at != end && *at >= '0' && *at <= '9'; ++at) {
+    for (; at != end && is_digit(*at); ++at) {
         number_ = std::min(number_ * 10 + static_cast<std::uint64_t>(*at - '0'), kNumberMax);
     }
     if (at == end) return end;
@@ -328,36 +335,33 @@ void UsageScanner::forget_document() noexcept {
 }
 
 UsageScanner::Key UsageScanner::key_of(std::string_view key) noexcept {
-    struct Entry {
-        std::string_view text;
-        Key key;
+    const auto pick = [&](std::string_view text, Key then, Key otherwise = Key::other) {
+        return key == text ? then : otherwise;
     };
-    static constexpr Entry entries[] = {
-        {"usage", Key::usage},
-        {"response", Key::wrapper},
-        {"message", Key::wrapper},
-        {"error", Key::error},
-        {"choices", Key::choices},
-        {"delta", Key::delta},
-        {"content", Key::text},
-        {"text", Key::text},
-        {"arguments", Key::text},
-        {"reasoning_content", Key::text},
-        {"reasoning", Key::text},
-        {"refusal", Key::text},
-        {"thinking", Key::text},
-        {"partial_json", Key::text},
-        {"prompt_tokens", Key::prompt},
-        {"input_tokens", Key::prompt},
-        {"completion_tokens", Key::completion},
-        {"output_tokens", Key::completion},
-        {"total_tokens", Key::total},
-        {"cached_tokens", Key::cached},
-    };
-    for (const auto& entry : entries) {
-        if (entry.text == key) return entry.key;
+    switch (key.size()) {
+        case 4:
+            return pick("text", Key::text);
+        case 5:
+            return pick("usage", Key::usage, pick("delta", Key::delta, pick("error", Key::error)));
+        case 7:
+            return pick("choices", Key::choices,
+                        pick("content", Key::text,
+                             pick("message", Key::wrapper, pick("refusal", Key::text))));
+        case 8:
+            return pick("response", Key::wrapper, pick("thinking", Key::text));
+        case 9:
+            return pick("arguments", Key::text, pick("reasoning", Key::text));
+        case 12:
+            return pick("total_tokens", Key::total,
+                        pick("input_tokens", Key::prompt, pick("partial_json", Key::text)));
+        case 13:
+            return pick("prompt_tokens", Key::prompt,
+                        pick("output_tokens", Key::completion, pick("cached_tokens", Key::cached)));
+        case 17:
+            return pick("completion_tokens", Key::completion, pick("reasoning_content", Key::text));
+        default:
+            return Key::other;
     }
-    return Key::other;
 }
 
 }  // namespace weir::router

@@ -85,6 +85,7 @@ class UsageScanner {
     const char* step_outside(const char* at, const char* end) noexcept;
     const char* step_string(const char* at, const char* end) noexcept;
     const char* step_number(const char* at, const char* end) noexcept;
+    void begin_string() noexcept;
     void open(bool object) noexcept;
     void close() noexcept;
     void value_begins(char first) noexcept;
