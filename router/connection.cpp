@@ -11,6 +11,16 @@ namespace weir::router {
 
 Connection::Connection(asio::io_context& io, Pulse& pulse) : socket_(io) { pulse.watch(*this); }
 
+Connection::Connection(Socket socket, Pulse& pulse) : socket_(std::move(socket)) {
+    ErrorCode ignored;
+    socket_.set_option(Tcp::no_delay(true), ignored);
+    pulse.watch(*this);
+}
+
+Connection::~Connection() {
+    if (peer_watch_) peer_watch_->connection = nullptr;
+}
+
 Task<TransportError> Connection::connect(std::span<const Tcp::endpoint> endpoints,
                                          shm::Nanos deadline) {
     reset_expired();
@@ -52,6 +62,15 @@ Task<TransportError> Connection::handshake(asio::ssl::context& context, const st
     co_return error ? TransportError::tls : TransportError::none;
 }
 
+Task<TransportError> Connection::accept_tls(asio::ssl::context& context, shm::Nanos deadline) {
+    reset_expired();
+    set_deadline(deadline);
+    tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, context);
+    const auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, kAwait);
+    clear_deadline();
+    co_return error ? TransportError::tls : TransportError::none;
+}
+
 Task<ErrorCode> Connection::write(std::span<const asio::const_buffer> pieces) {
     if (tls_) {
         const auto [error, written] = co_await asio::async_write(*tls_, pieces, kAwait);
@@ -65,12 +84,10 @@ Task<ErrorCode> Connection::read_some() {
     make_room();
     const asio::mutable_buffer room(in_.data() + end_, in_.size() - end_);
     if (room.size() == 0) co_return asio::error::no_buffer_space;
-    if (tls_) {
-        const auto [error, count] = co_await tls_->async_read_some(room, kAwait);
-        end_ += count;
-        co_return error;
-    }
-    const auto [error, count] = co_await socket_.async_read_some(room, kAwait);
+    reading_ = true;
+    const auto [error, count] = tls_ ? co_await tls_->async_read_some(room, kAwait)
+                                     : co_await socket_.async_read_some(room, kAwait);
+    reading_ = false;
     end_ += count;
     co_return error;
 }
@@ -92,6 +109,35 @@ bool Connection::is_stale() noexcept {
     char byte;
     const auto count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return begin_ != end_ || count >= 0 || errno != EAGAIN;
+}
+
+void Connection::watch_peer(std::function<void(PeerGone)> gone) {
+    if (!peer_watch_) peer_watch_ = std::make_shared<PeerWatch>(PeerWatch{this, std::move(gone)});
+    if (!peer_watch_->waiting) await_peer();
+}
+
+/// The wait stays from one request to the next: it ends, at no cost but a wakeup that is due
+/// anyway, when the next request's bytes arrive.
+void Connection::await_peer() {
+    peer_watch_->waiting = true;
+    socket_.async_wait(Socket::wait_read, [watch = peer_watch_](ErrorCode error) {
+        watch->waiting = false;
+        Connection* self = watch->connection;
+        if (!self || error || self->reading_) return;
+        char byte;
+        const auto count =
+            ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+        if (count > 0 || (count < 0 && errno == EAGAIN)) {
+            self->await_peer();  // the next request, early
+        } else {
+            watch->gone(count == 0 ? PeerGone::closed : PeerGone::reset);
+        }
+    });
+}
+
+void Connection::finish_writing() noexcept {
+    ErrorCode ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
 }
 
 void Connection::close() noexcept {

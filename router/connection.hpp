@@ -1,10 +1,12 @@
-// One connection to an upstream, in the clear or over TLS, with its read buffer.
+// One connection, to an upstream or from a client, in the clear or over TLS, with its read buffer.
 //
 // Thread safety: none.
 #pragma once
 
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,12 +23,19 @@ class Connection : public Waiter {
     /// Not yet connected. `pulse` must outlive it.
     Connection(asio::io_context& io, Pulse& pulse);
 
+    /// One that a client has made.
+    Connection(Socket socket, Pulse& pulse);
+    ~Connection() override;
+
     /// Connects to the first of `endpoints` that answers before `deadline`.
     Task<TransportError> connect(std::span<const Tcp::endpoint> endpoints, shm::Nanos deadline);
 
     /// TLS with SNI and verification of the certificate against `host`.
     Task<TransportError> handshake(asio::ssl::context& context, const std::string& host,
                                    shm::Nanos deadline);
+
+    /// The server's side of TLS.
+    Task<TransportError> accept_tls(asio::ssl::context& context, shm::Nanos deadline);
 
     Task<ErrorCode> write(std::span<const asio::const_buffer> pieces);
 
@@ -40,7 +49,17 @@ class Connection : public Waiter {
     /// Whether the peer has closed it or sent something unasked for: then it is of no more use.
     bool is_stale() noexcept;
 
+    /// Says that nothing more will be written, and lets the peer read what was.
+    void finish_writing() noexcept;
+
     void close() noexcept;
+
+    /// How a peer leaves: `closed` may be its writing side only, `reset` is all of it.
+    enum class PeerGone : std::uint8_t { closed, reset };
+
+    /// Calls `gone` if the peer leaves while nothing is being read. Watching what is watched already
+    /// changes nothing. `gone` must not destroy the Connection.
+    void watch_peer(std::function<void(PeerGone)> gone);
 
     bool reused = false;           ///< whether it has carried an exchange before
     shm::Nanos idle_since{};       ///< while in the pool
@@ -51,12 +70,22 @@ class Connection : public Waiter {
 
     void on_deadline() noexcept override { close(); }
     void make_room();
+    void await_peer();
+
+    /// Outlives the Connection in the handler that waits for the peer, and tells it so.
+    struct PeerWatch {
+        Connection* connection;
+        std::function<void(PeerGone)> gone;
+        bool waiting = false;
+    };
 
     Socket socket_;
     std::unique_ptr<asio::ssl::stream<Socket&>> tls_;
     std::vector<char> in_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
+    bool reading_ = false;
+    std::shared_ptr<PeerWatch> peer_watch_;
 };
 
 }  // namespace weir::router

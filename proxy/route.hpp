@@ -1,0 +1,32 @@
+// Which of the proxy's endpoints a request line names.
+//
+// Thread safety: pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace weir::proxy {
+
+enum class Endpoint : std::uint8_t {
+    forward,              ///< a JSON request that goes to a deployment
+    models,               ///< GET /v1/models
+    model,                ///< GET /v1/models/{id}
+    liveliness,           ///< GET /health/liveliness
+    readiness,            ///< GET /health/readiness
+    not_found,            ///< 404
+    method_not_allowed,   ///< 405; Route::allow says what is
+};
+
+struct Route {
+    Endpoint endpoint = Endpoint::not_found;
+    std::string_view upstream_path;  ///< of forward: below api_base, as "/chat/completions"
+    std::string model;               ///< named by the path, percent-decoded; empty if it is not
+    std::string_view allow;          ///< of method_not_allowed: "GET" or "POST"
+};
+
+/// `target` as it stands in the request line; its query is not looked at.
+Route find_route(std::string_view method, std::string_view target);
+
+}  // namespace weir::proxy

@@ -1,0 +1,295 @@
+#include "proxy/session.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace weir::proxy {
+
+namespace asio = router::asio;
+using router::Call;
+using router::ErrorCode;
+using router::Task;
+using router::TransportError;
+
+Session::Session(Service& service, router::Socket socket)
+    : service_(service), connection_(std::move(socket), service.router.pulse()), grace_(*this) {
+    service.router.pulse().watch(grace_);
+}
+
+Task<void> Session::run() {
+    const auto self = shared_from_this();
+    do {
+        const Read read = co_await read_request();
+        if (read == Read::end) break;
+        if (read == Read::request) co_await answer_request();
+        if (read == Read::bad) co_await linger();
+        ++service_.served;
+    } while (keep_alive_ && !service_.draining);
+    connection_.close();
+}
+
+void Session::drain() noexcept {
+    if (idle_) connection_.close();
+}
+
+Task<Session::Read> Session::read_request() {
+    body_.clear();
+    pieces_.clear();
+    out_.clear();
+    answer_begun_ = false;
+    head_.method.clear();
+    keep_alive_ = false;  // until the request is found to be sound
+    router::HttpParser<true> parser(head_, pieces_, SessionLimits::kHeadBytesMax);
+    const Read head = co_await read_head(parser);
+    if (head != Read::request) co_return head;
+    const Read body = co_await read_body(parser);
+    keep_alive_ = body == Read::request && parser.keep_alive();
+    co_return body;
+}
+
+Task<Session::Read> Session::read_head(router::HttpParser<true>& parser) {
+    idle_ = true;
+    connection_.set_deadline(shm::now() + SessionLimits::kIdle);
+    while (!parser.is_header_done()) {
+        if (connection_.unread().size() == 0 || parser.got_some()) {
+            if (co_await connection_.read_some()) co_return Read::end;
+        }
+        if (idle_) connection_.set_deadline(shm::now() + SessionLimits::kHead);
+        idle_ = false;
+        ErrorCode error;
+        connection_.consume(parser.put(connection_.unread(), error));
+        if (error == boost::beast::http::error::need_more) continue;
+        if (error == boost::beast::http::error::header_limit) {
+            co_await refuse(431, "The request's head is too large.", "headers");
+            co_return Read::bad;
+        }
+        if (error) {
+            co_await refuse(400, "Not a valid HTTP/1.1 request: " + error.message(), "request");
+            co_return Read::bad;
+        }
+    }
+    co_return Read::request;
+}
+
+Task<Session::Read> Session::read_body(router::HttpParser<true>& parser) {
+    const std::uint64_t announced = parser.content_length().value_or(0);
+    bool fits = announced <= service_.router.config().weir.max_body_bytes && take_body();
+    if (fits && !parser.is_done() && router::same_name(head_.fields.get("expect"), "100-continue")) {
+        static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+        const asio::const_buffer piece = asio::buffer(kContinue);
+        if (co_await connection_.write({&piece, 1})) co_return Read::end;
+    }
+    if (fits) body_.reserve(announced);
+    while (fits && !parser.is_done()) {
+        if (connection_.unread().size() == 0) {
+            connection_.set_deadline(shm::now() + SessionLimits::kBody);
+            if (co_await connection_.read_some()) co_return Read::end;
+        }
+        ErrorCode error;
+        const std::size_t used = parser.put(connection_.unread(), error);
+        connection_.consume(used);
+        fits = take_body();
+        if (error == boost::beast::http::error::need_more) {
+            if (co_await connection_.read_some()) co_return Read::end;
+        } else if (error) {
+            co_await refuse(400, "The request's body is malformed: " + error.message(), "request_body");
+            co_return Read::bad;
+        }
+    }
+    if (!fits) {
+        co_await refuse(413,
+                        fmt::format("The request's body is larger than {} bytes.",
+                                    service_.router.config().weir.max_body_bytes),
+                        "request_body");
+        co_return Read::bad;
+    }
+    connection_.clear_deadline();
+    co_return Read::request;
+}
+
+/// Gathers what the parser has found of the body; false if it has become too large.
+bool Session::take_body() {
+    for (const asio::const_buffer& piece : pieces_) {
+        body_.append(static_cast<const char*>(piece.data()), piece.size());
+    }
+    pieces_.clear();
+    return body_.size() <= service_.router.config().weir.max_body_bytes;
+}
+
+Task<void> Session::answer_request() {
+    const Route route = find_route(head_.method, head_.target);
+    switch (route.endpoint) {
+        case Endpoint::not_found: co_return co_await write(detail_answer(404, "Not Found"));
+        case Endpoint::method_not_allowed: {
+            PlainAnswer answer = detail_answer(405, "Method Not Allowed");
+            answer.fields.emplace_back("allow", route.allow);
+            co_return co_await write(answer);
+        }
+        case Endpoint::liveliness: {
+            PlainAnswer answer;
+            answer.body = R"("I'm alive!")";
+            co_return co_await write(answer);
+        }
+        case Endpoint::readiness: {
+            PlainAnswer answer;
+            answer.body = R"({"status":"healthy","db":"Not connected","cache":null})";
+            co_return co_await write(answer);
+        }
+        default: break;
+    }
+    const auto identity = service_.keys.identify(head_.fields);
+    if (const auto* error = std::get_if<router::ApiError>(&identity)) {
+        co_return co_await write(to_answer(*error));
+    }
+    if (route.endpoint == Endpoint::models) co_return co_await write(models_answer(service_.router.models()));
+    if (route.endpoint == Endpoint::model) {
+        if (service_.router.knows(route.model)) co_return co_await write(model_answer(route.model));
+        co_return co_await refuse(404, "The model '" + route.model + "' does not exist.", "model");
+    }
+    co_await forward(route);
+}
+
+Task<void> Session::forward(const Route& route) {
+    auto read = reader_.read(body_, route.model.empty() ? router::ModelIn::body : router::ModelIn::path);
+    if (const auto* bad = std::get_if<router::BadRequest>(&read)) {
+        co_return co_await refuse(400, bad->message, std::string(bad->param));
+    }
+    auto& facts = std::get<router::RequestFacts>(read);
+    if (!route.model.empty()) facts.model = route.model;
+
+    router::Request request;
+    request.endpoint = route.upstream_path;
+    request.body = body_;
+    request.facts = &facts;
+    Call call(service_.router, request);
+    call_ = &call;
+    connection_.watch_peer([this](router::Connection::PeerGone how) { client_left(how); });
+    co_await call.start();
+    grace_.clear_deadline();
+    if (call.error()) {
+        co_await write(to_answer(*call.error()));
+    } else {
+        co_await relay(call);
+    }
+    call_ = nullptr;
+}
+
+/// Passes the answer on as it comes. Reading waits for writing, so a slow client slows its upstream.
+Task<void> Session::relay(Call& call) {
+    const router::Exchange& answer = call.answer();
+    const std::int64_t length = answer.content_length();
+    const bool has_body = answer.status() != 204 && answer.status() != 304 && length != 0;
+    const bool chunked = has_body && length < 0 && head_.version == 11;
+    if (has_body && length < 0 && !chunked) keep_alive_ = false;  // the end of the connection ends it
+
+    TransportError failure = TransportError::none;
+    // The head of a short answer waits for its body, to be written in one go.
+    if (length > 0 && answer.pieces().empty() && !answer.done()) failure = co_await call.next();
+    if (failure != TransportError::none) {
+        co_return co_await refuse(502, std::string(to_string(failure)) + ".", "upstream");
+    }
+    HeadWriter head(out_, answer.status());
+    relay_fields(answer.fields(), head);
+    head.field("x-litellm-model-id", call.deployment()->config().id);
+    if (chunked) head.field("transfer-encoding", "chunked");
+    if (length >= 0) head.field("content-length", static_cast<std::uint64_t>(length));
+    if (!keep_alive_) head.field("connection", "close");
+    head.end();
+    answer_begun_ = true;
+
+    bool written = co_await write_pieces(call, chunked);
+    while (written && !answer.done()) {
+        failure = co_await call.next();
+        if (failure != TransportError::none) break;
+        written = co_await write_pieces(call, chunked);
+    }
+    if (!written) call.abort();
+    if (written && failure != TransportError::none) co_await break_off(call, failure, chunked);
+    if (!written || failure != TransportError::none) keep_alive_ = false;
+}
+
+/// Writes what stands in out_, the pieces that have come, and the end if it is there.
+Task<bool> Session::write_pieces(Call& call, bool chunked) {
+    std::size_t bytes = 0;
+    for (const asio::const_buffer& piece : call.answer().pieces()) bytes += piece.size();
+    pieces_.clear();
+    if (chunked && bytes > 0) fmt::format_to(std::back_inserter(out_), "{:x}\r\n", bytes);
+    if (!out_.empty()) pieces_.push_back(asio::buffer(out_));
+    pieces_.insert(pieces_.end(), call.answer().pieces().begin(), call.answer().pieces().end());
+    static constexpr std::string_view kChunkEnd = "\r\n";
+    static constexpr std::string_view kLastChunk = "0\r\n\r\n";
+    if (chunked && bytes > 0) pieces_.push_back(asio::buffer(kChunkEnd));
+    if (chunked && call.answer().done()) pieces_.push_back(asio::buffer(kLastChunk));
+    const bool written = co_await write_out();
+    co_return written;
+}
+
+/// The upstream has failed in the midst of an answer. A stream of events can still say so.
+Task<void> Session::break_off(Call& call, TransportError failure, bool chunked) {
+    const std::string_view type = call.answer().fields().get("content-type");
+    if (!chunked || type.substr(0, 17) != "text/event-stream") co_return;  // only the cut tells
+    router::ApiError error;
+    error.status = 502;
+    error.type = "api_connection_error";
+    error.message = std::string(to_string(failure)) + ".";
+    // The upstream may have stopped within a line.
+    const std::string event = fmt::format("\n\ndata: {}\n\n", router::to_json(error));
+    out_ = fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", event.size(), event);
+    pieces_.assign(1, asio::buffer(out_));
+    co_await write_out();
+}
+
+Task<bool> Session::write_out() {
+    connection_.set_deadline(shm::now() + SessionLimits::kWrite);
+    const ErrorCode error = co_await connection_.write(pieces_);
+    connection_.clear_deadline();
+    out_.clear();
+    co_return !error;
+}
+
+Task<void> Session::write(const PlainAnswer& answer) {
+    HeadWriter head(out_, answer.status);
+    head.field("content-type", answer.content_type);
+    for (const auto& [name, value] : answer.fields) head.field(name, value);
+    head.field("content-length", answer.body.size());
+    if (!keep_alive_) head.field("connection", "close");
+    head.end();
+    if (head_.method != "HEAD") out_ += answer.body;
+    pieces_.assign(1, asio::buffer(out_));
+    if (!co_await write_out()) keep_alive_ = false;
+}
+
+Task<void> Session::refuse(unsigned status, std::string message, std::string param) {
+    router::ApiError error;
+    error.status = status;
+    error.message = std::move(message);
+    error.type = status >= 500 ? "api_connection_error" : "invalid_request_error";
+    error.param = std::move(param);
+    co_await write(to_answer(error));
+}
+
+/// After a request that was not read to its end: closing at once would destroy the answer on its
+/// way, for what is still unread makes the kernel reset the connection.
+Task<void> Session::linger() {
+    connection_.finish_writing();
+    connection_.set_deadline(shm::now() + std::chrono::seconds(1));
+    for (;;) {
+        if (co_await connection_.read_some()) break;
+        connection_.consume(connection_.unread().size());
+    }
+}
+
+void Session::client_left(router::Connection::PeerGone how) noexcept {
+    if (!call_) return;
+    if (how == router::Connection::PeerGone::reset) return call_->abort();
+    // It may have closed only its own side and still wait for the answer. Once the answer has begun,
+    // writing it tells.
+    if (!answer_begun_) grace_.set_deadline(shm::now() + SessionLimits::kHalfClosed);
+}
+
+void Session::Grace::on_deadline() noexcept {
+    if (session_.call_ && !session_.answer_begun_) session_.call_->abort();
+}
+
+}  // namespace weir::proxy
