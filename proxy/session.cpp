@@ -13,13 +13,14 @@ using router::Task;
 using router::TransportError;
 
 Session::Session(Service& service, router::Socket socket)
-    : service_(service), connection_(std::move(socket), service.router.pulse()), grace_(*this) {
-    service.router.pulse().watch(grace_);
+    : service_(service), connection_(std::move(socket), service.pulse), grace_(*this) {
+    service.pulse.watch(grace_);
 }
 
 Task<void> Session::run() {
     const auto self = shared_from_this();
     do {
+        setup_ = service_.setup;
         const Read read = co_await read_request();
         if (read == Read::end) break;
         if (read == Read::request) co_await answer_request();
@@ -43,6 +44,7 @@ Task<Session::Read> Session::read_request() {
     router::HttpParser<true> parser(head_, pieces_, SessionLimits::kHeadBytesMax);
     const Read head = co_await read_head(parser);
     if (head != Read::request) co_return head;
+    setup_ = service_.setup;  // not the one from before a long idle time
     const Read body = co_await read_body(parser);
     keep_alive_ = body == Read::request && parser.keep_alive();
     co_return body;
@@ -74,7 +76,7 @@ Task<Session::Read> Session::read_head(router::HttpParser<true>& parser) {
 
 Task<Session::Read> Session::read_body(router::HttpParser<true>& parser) {
     const std::uint64_t announced = parser.content_length().value_or(0);
-    bool fits = announced <= service_.router.config().weir.max_body_bytes && take_body();
+    bool fits = announced <= setup_->router.config().weir.max_body_bytes && take_body();
     if (fits && !parser.is_done() && router::same_name(head_.fields.get("expect"), "100-continue")) {
         static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
         const asio::const_buffer piece = asio::buffer(kContinue);
@@ -100,7 +102,7 @@ Task<Session::Read> Session::read_body(router::HttpParser<true>& parser) {
     if (!fits) {
         co_await refuse(413,
                         fmt::format("The request's body is larger than {} bytes.",
-                                    service_.router.config().weir.max_body_bytes),
+                                    setup_->router.config().weir.max_body_bytes),
                         "request_body");
         co_return Read::bad;
     }
@@ -114,7 +116,7 @@ bool Session::take_body() {
         body_.append(static_cast<const char*>(piece.data()), piece.size());
     }
     pieces_.clear();
-    return body_.size() <= service_.router.config().weir.max_body_bytes;
+    return body_.size() <= setup_->router.config().weir.max_body_bytes;
 }
 
 Task<void> Session::answer_request() {
@@ -138,13 +140,13 @@ Task<void> Session::answer_request() {
         }
         default: break;
     }
-    const auto identity = service_.keys.identify(head_.fields);
+    const auto identity = setup_->keys.identify(head_.fields);
     if (const auto* error = std::get_if<router::ApiError>(&identity)) {
         co_return co_await write(to_answer(*error));
     }
-    if (route.endpoint == Endpoint::models) co_return co_await write(models_answer(service_.router.models()));
+    if (route.endpoint == Endpoint::models) co_return co_await write(models_answer(setup_->router.models()));
     if (route.endpoint == Endpoint::model) {
-        if (service_.router.knows(route.model)) co_return co_await write(model_answer(route.model));
+        if (setup_->router.knows(route.model)) co_return co_await write(model_answer(route.model));
         co_return co_await refuse(404, "The model '" + route.model + "' does not exist.", "model");
     }
     co_await forward(route);
@@ -162,7 +164,7 @@ Task<void> Session::forward(const Route& route) {
     request.endpoint = route.upstream_path;
     request.body = body_;
     request.facts = &facts;
-    Call call(service_.router, request);
+    Call call(setup_->router, request);
     call_ = &call;
     connection_.watch_peer([this](router::Connection::PeerGone how) { client_left(how); });
     co_await call.start();

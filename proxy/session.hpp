@@ -22,12 +22,23 @@
 
 namespace weir::proxy {
 
-/// What the sessions of one process share. All of it outlives them.
-struct Service {
-    router::Router& router;
+/// What a configuration makes. A reload makes another; requests under way end with theirs.
+struct Setup {
+    Setup(router::asio::io_context& io, const router::RouterConfig& config,
+          const router::RouterOptions& options)
+        : router(io, config, options), keys(config) {
+        router.start();
+    }
+    router::Router router;
     Keys keys;
-    std::uint64_t served = 0;       ///< requests answered, for the log at the end
-    bool draining = false;          ///< no further request on a connection after the present one
+};
+
+/// What the sessions of one process share; outlives them.
+struct Service {
+    router::Pulse pulse;
+    std::shared_ptr<Setup> setup;
+    std::uint64_t served = 0;  ///< requests answered
+    bool draining = false;     ///< no further request on a connection after the present one
 };
 
 /// How long a client may take for each thing, and how much it may send.
@@ -79,6 +90,7 @@ class Session : public std::enable_shared_from_this<Session> {
     };
 
     Service& service_;
+    std::shared_ptr<Setup> setup_;  // of the present request
     router::Connection connection_;
     Grace grace_;
     router::MessageHead head_;

@@ -15,10 +15,12 @@ void Pulse::stop() noexcept {
 
 void Pulse::schedule() {
     timer_.expires_after(kBeat);
-    timer_.async_wait([this](ErrorCode error) {
-        if (error || !running_) return;
-        beat(shm::now());
-        schedule();
+    // A beat that is due may still be in the queue when the Pulse goes.
+    timer_.async_wait([self = self_](ErrorCode error) {
+        Pulse* pulse = *self;
+        if (error || !pulse || !pulse->running_) return;
+        pulse->beat(shm::now());
+        pulse->schedule();
     });
 }
 

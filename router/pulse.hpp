@@ -9,6 +9,7 @@
 
 #include <boost/intrusive/list.hpp>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "router/net.hpp"
@@ -51,6 +52,9 @@ class Pulse {
     static constexpr std::chrono::milliseconds kBeat{50};
 
     explicit Pulse(asio::io_context& io) : timer_(io) {}
+    ~Pulse() { *self_ = nullptr; }
+    Pulse(const Pulse&) = delete;
+    Pulse& operator=(const Pulse&) = delete;
 
     /// Begins to beat; until then no deadline is met.
     void start();
@@ -69,6 +73,7 @@ class Pulse {
 
     Timer timer_;
     bool running_ = false;
+    std::shared_ptr<Pulse*> self_ = std::make_shared<Pulse*>(this);  // null once it is gone
     boost::intrusive::list<Waiter, boost::intrusive::constant_time_size<false>> waiters_;
     std::vector<std::function<void(shm::Nanos)>> tasks_;
 };

@@ -1,0 +1,46 @@
+// One process that serves: an event loop, a router, a server, and the signals that govern them.
+//
+// SIGTERM and SIGINT: accept nobody further, finish what is under way within drain_seconds, end. A
+// second one ends at once. SIGHUP: read the configuration again; a bad one changes nothing.
+//
+// Thread safety: none. One per process.
+#pragma once
+
+#include <boost/asio/signal_set.hpp>
+#include <string>
+
+#include "proxy/options.hpp"
+#include "proxy/server.hpp"
+
+namespace weir::proxy {
+
+class Worker {
+ public:
+    /// Serves `listening` by `config`. `role` is shown by weir-inspect. Throws shm::SegmentError,
+    /// shm::DirectoryFull, or std::runtime_error for certificates that cannot be used.
+    Worker(const Options& options, const router::RouterConfig& config, int listening,
+           const std::string& role);
+
+    /// Until it is told to end.
+    void run();
+
+ private:
+    void await_signal();
+    void on_signal(int number);
+    void reload();
+    void drain();
+
+    Options options_;
+    router::RouterOptions router_options_;
+    router::asio::io_context io_{1};
+    Service service_;
+    Server server_;
+    router::asio::signal_set signals_;
+    router::Timer drained_;
+    shm::Nanos drain_until_{};
+};
+
+/// Prints what there is to say about a configuration; false if it cannot be used.
+bool report_problems(const router::LoadedConfig& loaded, const std::string& file);
+
+}  // namespace weir::proxy
