@@ -1,0 +1,57 @@
+// Which model group answers when another has failed: LiteLLM's fallbacks.
+//
+// Thread safety: FallbackRules are values; a FallbackPlan belongs to one request.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "router/outcome.hpp"
+
+namespace weir::router {
+
+/// Lists of groups by the group that failed.
+using FallbackLists = std::map<std::string, std::vector<std::string>, std::less<>>;
+
+struct FallbackRules {
+    FallbackLists fallbacks;       ///< the key "*" stands for groups without a list of their own
+    FallbackLists context_window;  ///< for prompts that are too long, before `fallbacks`
+    FallbackLists content_policy;  ///< for prompts that are filtered, before `fallbacks`
+    std::uint32_t max_fallbacks = 5;
+};
+
+/// Where to go when `group` has failed by `kind`, in order; may contain `group` itself.
+std::span<const std::string> fallbacks_for(const FallbackRules& rules, std::string_view group,
+                                           Kind kind) noexcept;
+
+/// The groups of one request, each at most once: after a failure the failed group's own fallbacks
+/// come first, then what is left of the lists before it.
+class FallbackPlan {
+ public:
+    /// `rules` must outlive it.
+    FallbackPlan(const FallbackRules& rules, std::string_view first_group);
+
+    /// The group to try after `failed` failed by `kind`; empty when there is none, or max_fallbacks
+    /// are used up.
+    std::string_view next(std::string_view failed, Kind kind);
+
+    /// Whether `next` would find one.
+    bool has_next(std::string_view failed, Kind kind) const;
+
+    /// How many groups `next` has given out.
+    std::uint32_t used() const noexcept { return used_; }
+
+ private:
+    bool tried(std::string_view group) const noexcept;
+
+    const FallbackRules& rules_;
+    std::vector<std::string> tried_;
+    std::vector<std::span<const std::string>> open_;  // the last is the next to look at
+    std::uint32_t used_ = 0;
+};
+
+}  // namespace weir::router

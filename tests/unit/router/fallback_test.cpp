@@ -1,0 +1,67 @@
+#include "router/fallback.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace weir::router;
+
+namespace {
+
+FallbackRules rules() {
+    FallbackRules r;
+    r.fallbacks = {{"a", {"b", "c"}}, {"b", {"d", "a"}}, {"*", {"last"}}};
+    r.context_window = {{"a", {"long"}}};
+    r.content_policy = {{"a", {"mild"}}};
+    return r;
+}
+
+std::vector<std::string> all(const FallbackRules& r, const std::string& first, Kind kind) {
+    FallbackPlan plan(r, first);
+    std::vector<std::string> groups;
+    std::string_view failed = first;
+    for (;;) {
+        const bool expected = plan.has_next(failed, kind);
+        const auto next = plan.next(failed, kind);
+        CHECK(next.empty() != expected);
+        if (next.empty()) break;
+        groups.emplace_back(next);
+        failed = next;
+    }
+    CHECK(plan.used() == groups.size());
+    return groups;
+}
+
+using Groups = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("a failed group's fallbacks are tried in order, its own before what is left") {
+    CHECK(all(rules(), "a", Kind::server_error) == Groups{"b", "d", "last", "c"});
+    CHECK(all(rules(), "c", Kind::rate_limited) == Groups{"last"});
+    CHECK(all(rules(), "last", Kind::timeout).empty());
+}
+
+TEST_CASE("prompts that are too long or filtered have lists of their own") {
+    CHECK(all(rules(), "a", Kind::context_window) == Groups{"long", "last"});
+    CHECK(all(rules(), "a", Kind::content_policy) == Groups{"mild", "last"});
+    CHECK(all(rules(), "b", Kind::content_policy) == Groups{"d", "last", "a", "mild"});
+}
+
+TEST_CASE("without rules there is nowhere to go") {
+    CHECK(all({}, "a", Kind::server_error).empty());
+    CHECK(fallbacks_for({}, "a", Kind::context_window).empty());
+}
+
+TEST_CASE("max_fallbacks bounds a request") {
+    auto r = rules();
+    r.max_fallbacks = 2;
+    CHECK(all(r, "a", Kind::server_error) == Groups{"b", "d"});
+    r.max_fallbacks = 0;
+    CHECK(all(r, "a", Kind::server_error).empty());
+}
+
+TEST_CASE("circles end") {
+    FallbackRules r;
+    r.fallbacks = {{"a", {"a", "b"}}, {"b", {"a", "b", "c"}}, {"c", {"b"}}};
+    r.max_fallbacks = 100;
+    CHECK(all(r, "a", Kind::server_error) == Groups{"b", "c"});
+}
