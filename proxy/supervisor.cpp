@@ -61,6 +61,7 @@ void Supervisor::start(unsigned index) {
         // If the supervisor is killed its workers end as if they were told to.
         ::prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (::getppid() != supervisor) ::_exit(0);
+        ::signal(SIGHUP, SIG_IGN);  // until it knows how to reload: it reads the file anyway
         const sigset_t set = governed_signals();
         ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
         const int status = work_(index);

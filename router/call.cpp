@@ -31,7 +31,10 @@ ApiError no_answer(TransportError failure, const Deployment& deployment) {
 
 }  // namespace
 
-Call::Call(Router& router, const Request& request) : router_(router), request_(request) {}
+Call::Call(Router& router, const Request& request) : router_(router), request_(request) {
+    const RequestFacts& facts = *request.facts;
+    size_ = {facts.prompt_bytes, facts.max_tokens, facts.n, request.generates};
+}
 
 Call::~Call() {
     if (placement_.deployment && !settled_) settle(TransportError::broken);
@@ -44,9 +47,11 @@ Task<void> Call::start() {
         co_return;
     }
     started_ = shm::now();
+    learned_ = shm::learned(router_.learning_of(model));
+    bill_ = Bill::estimate(size_, learned_);
     NoPlace refusal;
-    placement_ = place(router_.segment_, router_.participant_, router_.candidates(model),
-                       request_.caller, estimate_, started_, refusal);
+    placement_ = place(router_.segment_, router_.participant_, router_.candidates(model, request_.facts->stream, started_),
+                       request_.caller, bill_, started_, refusal);
     if (!placement_.deployment) {
         error_ = to_error(refusal, model);
         co_return;
@@ -56,7 +61,7 @@ Task<void> Call::start() {
         error_ = no_answer(failure, *placement_.deployment);
         co_return;
     }
-    read_usage();
+    read_answer();
 }
 
 Task<TransportError> Call::send() {
@@ -80,7 +85,7 @@ Task<TransportError> Call::next() {
     const TransportError failure =
         co_await exchange_->next(shm::now() + router_.config_.weir.upstream_timeout);
     if (failure == TransportError::none) {
-        read_usage();
+        read_answer();
     } else {
         settle(failure);
     }
@@ -92,7 +97,17 @@ void Call::abort() noexcept {
     if (exchange_) exchange_->abort();
 }
 
-void Call::read_usage() {
+/// Looks through what has come of the answer; settles when it has ended.
+void Call::read_answer() {
+    if (!scanner_) {
+        const std::string_view type = exchange_->fields().get("content-type");
+        const bool events = type.substr(0, 17) == "text/event-stream";
+        scanner_.emplace(events ? AnswerKind::events : AnswerKind::json);
+    }
+    for (const asio::const_buffer& piece : exchange_->pieces()) {
+        scanner_->feed({static_cast<const char*>(piece.data()), piece.size()});
+    }
+    if (first_byte_ == shm::Nanos{} && !exchange_->pieces().empty()) first_byte_ = shm::now();
     if (exchange_->done()) settle(TransportError::none);
 }
 
@@ -100,16 +115,41 @@ void Call::read_usage() {
 void Call::settle(TransportError outcome) {
     settled_ = true;
     const shm::Nanos now = shm::now();
-    const bool answered = outcome == TransportError::none && exchange_->status() < 400;
+    Deployment& deployment = *placement_.deployment;
     if (outcome != TransportError::none && !may_have_arrived(outcome)) {
         placement_.ticket.cancel(now);
+        shm::record_failure(deployment.health(), now);
+        return placement_.ticket.close();
     }
-    if (answered) {
-        shm::record_success(placement_.deployment->health(), now, now - started_);
-    } else {
-        shm::record_failure(placement_.deployment->health(), now);
-    }
+    const bool answered = outcome == TransportError::none && exchange_->status() < 400;
+    const Costs& reserved = bill_.deployment[static_cast<std::size_t>(deployment.cost_policy())];
+    placement_.settle(request_.caller, cost_of(CostPolicy::sum, bill_.caller.reserve, answered),
+                      cost_of(deployment.cost_policy(), reserved.reserve, answered), now);
     placement_.ticket.close();
+    if (answered) {
+        shm::record_success(deployment.health(), now, now - started_, first_byte_ - started_);
+        learn();
+    } else {
+        shm::record_failure(deployment.health(), now);
+    }
+}
+
+/// An upstream's refusal costs no tokens; an answer costs what it says, or else what may have been
+/// used.
+Estimate Call::cost_of(CostPolicy policy, const Estimate& reserved, bool answered) const {
+    const bool refused = !answered && exchange_ && exchange_->done() && exchange_->status() >= 400;
+    if (refused) return {};
+    if (scanner_ && scanner_->usage()) return exact_cost(*scanner_->usage(), size_, policy);
+    Seen seen;
+    if (scanner_) seen = {scanner_->content_events(), scanner_->content_bytes()};
+    return interrupted_cost(reserved, size_, seen, learned_, policy);
+}
+
+void Call::learn() const {
+    const auto usage = scanner_->usage();
+    if (!usage) return;
+    shm::learn(router_.learning_of(request_.facts->model),
+               {size_.prompt_bytes, usage->prompt_tokens, usage->completion_tokens});
 }
 
 }  // namespace weir::router

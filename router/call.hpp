@@ -11,6 +11,7 @@
 #include "router/exchange.hpp"
 #include "router/placement.hpp"
 #include "router/request.hpp"
+#include "router/usage.hpp"
 
 namespace weir::router {
 
@@ -22,6 +23,7 @@ struct Request {
     std::string_view body;
     const RequestFacts* facts = nullptr;              ///< of `body`
     std::string_view content_type = "application/json";
+    bool generates = true;  ///< false for embeddings and the like, which have no completion
     CallerLimits caller{};
 };
 
@@ -49,16 +51,22 @@ class Call {
 
  private:
     Task<TransportError> send();
-    void read_usage();
+    void read_answer();
     void settle(TransportError outcome);
+    Estimate cost_of(CostPolicy policy, const Estimate& reserved, bool answered) const;
+    void learn() const;
 
     Router& router_;
     Request request_;
-    Estimate estimate_;
+    RequestSize size_;
+    shm::LearnedEstimate learned_;
+    Bill bill_;
     Placement placement_;
     std::optional<Exchange> exchange_;
     std::optional<ApiError> error_;
+    std::optional<UsageScanner> scanner_;
     shm::Nanos started_{};
+    shm::Nanos first_byte_{};  // of the body
     bool settled_ = false;
     bool aborted_ = false;
 };

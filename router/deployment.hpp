@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "router/config.hpp"
+#include "router/cost.hpp"
 #include "router/scope.hpp"
 #include "router/upstream.hpp"
 
@@ -24,6 +25,7 @@ class Deployment {
     std::vector<Scope>& scopes() noexcept { return scopes_; }
     shm::Gauge in_flight() const noexcept { return in_flight_; }
     shm::Health health() const noexcept { return health_; }
+    CostPolicy cost_policy() const noexcept { return CostPolicy::sum; }
     Upstream& upstream() const noexcept { return upstream_; }
 
     /// The model's name for the upstream, as a JSON string.

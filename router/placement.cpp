@@ -12,9 +12,10 @@ namespace {
 /// What one deployment is asked for, laid out as the segment wants it.
 class Asked {
  public:
-    Asked(Deployment& deployment, const CallerLimits& caller, const Estimate& estimate) {
-        for (Scope* scope : caller.scopes) add(*scope, estimate);
-        for (Scope& scope : deployment.scopes()) add(scope, estimate);
+    Asked(Deployment& deployment, const CallerLimits& caller, const Bill& bill) {
+        const Costs& costs = bill.deployment[static_cast<std::size_t>(deployment.cost_policy())];
+        for (Scope* scope : caller.scopes) add(*scope, bill.caller);
+        for (Scope& scope : deployment.scopes()) add(scope, costs);
         for (const shm::Gauge& hold : caller.holds) {
             if (holds_count_ < holds_.size()) holds_[holds_count_++] = hold;
         }
@@ -25,13 +26,14 @@ class Asked {
         return {{charges_.data(), charges_count_}, {holds_.data(), holds_count_}};
     }
     Scope& scope(std::size_t index) const { return *scopes_[index]; }
-    std::span<Scope* const> scopes() const { return {scopes_.data(), charges_count_}; }
 
  private:
-    void add(Scope& scope, const Estimate& estimate) {
+    void add(Scope& scope, const Costs& costs) {
         if (charges_count_ == charges_.size()) return;
+        const shm::Units units = reservation(units_for(scope.unit, costs.reserve),
+                                             units_for(scope.unit, costs.certain), scope.limit);
         scopes_[charges_count_] = &scope;
-        charges_[charges_count_++] = {scope.limiter, units_for(scope.unit, estimate)};
+        charges_[charges_count_++] = {scope.limiter, units};
     }
 
     std::array<shm::Charge, shm::kScopesMax> charges_;
@@ -43,13 +45,13 @@ class Asked {
 
 /// Asks once more after an eviction: the limiter of a name is made anew where it is missing.
 shm::Admission admit(shm::Segment& segment, shm::Participant& participant, Deployment& deployment,
-                     const CallerLimits& caller, const Estimate& estimate, shm::Nanos now) {
+                     const CallerLimits& caller, const Bill& bill, shm::Nanos now) {
     shm::Admission admission =
-        participant.admit(Asked(deployment, caller, estimate).demand(), now);
+        participant.admit(Asked(deployment, caller, bill).demand(), now);
     if (admission.admitted() || admission.refusal.reason != shm::Refused::evicted) return admission;
     for (Scope* scope : caller.scopes) scope->look_up(segment);
     deployment.look_up(segment);
-    return participant.admit(Asked(deployment, caller, estimate).demand(), now);
+    return participant.admit(Asked(deployment, caller, bill).demand(), now);
 }
 
 void note(const shm::Refusal& why, const Asked& asked, shm::Participant& participant, shm::Nanos now,
@@ -78,14 +80,34 @@ double seconds(shm::Nanos duration) { return std::chrono::duration<double>(durat
 
 }  // namespace
 
+Bill Bill::estimate(const RequestSize& size, const shm::LearnedEstimate& learned) noexcept {
+    Bill bill;
+    for (std::size_t i = 0; i < bill.deployment.size(); ++i) {
+        bill.deployment[i] = estimate_costs(size, learned, static_cast<CostPolicy>(i));
+    }
+    bill.caller = bill.deployment[static_cast<std::size_t>(CostPolicy::sum)];
+    return bill;
+}
+
+void Placement::settle(const CallerLimits& caller, const Estimate& for_caller,
+                       const Estimate& for_deployment, shm::Nanos now) noexcept {
+    for (std::size_t i = 0; i < callers; ++i) {
+        ticket.settle(i, units_for(caller.scopes[i]->unit, for_caller), now);
+    }
+    const auto& scopes = deployment->scopes();
+    for (std::size_t i = 0; i < scopes.size(); ++i) {
+        ticket.settle(callers + i, units_for(scopes[i].unit, for_deployment), now);
+    }
+}
+
 Placement place(shm::Segment& segment, shm::Participant& participant,
                 std::span<Deployment* const> candidates, const CallerLimits& caller,
-                const Estimate& estimate, shm::Nanos now, NoPlace& refusal) {
+                const Bill& bill, shm::Nanos now, NoPlace& refusal) {
     bool first = true;
     for (Deployment* deployment : candidates) {
-        auto admission = admit(segment, participant, *deployment, caller, estimate, now);
-        if (admission.admitted()) return {deployment, std::move(admission.ticket)};
-        note(admission.refusal, Asked(*deployment, caller, estimate), participant, now, refusal, first);
+        auto admission = admit(segment, participant, *deployment, caller, bill, now);
+        if (admission.admitted()) return {deployment, std::move(admission.ticket), caller.scopes.size()};
+        note(admission.refusal, Asked(*deployment, caller, bill), participant, now, refusal, first);
         first = false;
         const bool callers = admission.refusal.in_holds
                                  ? admission.refusal.index < caller.holds.size()

@@ -4,12 +4,13 @@
 // Thread safety: none.
 #pragma once
 
+#include <array>
 #include <optional>
-#include <random>
 #include <span>
 #include <vector>
 
 #include "router/api_error.hpp"
+#include "router/cost.hpp"
 #include "router/deployment.hpp"
 #include "shm/admission.hpp"
 #include "shm/participant.hpp"
@@ -22,11 +23,25 @@ struct CallerLimits {
     std::span<const shm::Gauge> holds;
 };
 
+/// What a request may cost, for limits that count in different ways.
+struct Bill {
+    Costs caller;                       ///< by the policy of the caller's limits: sum
+    std::array<Costs, 5> deployment{};  ///< by the policy of the deployment: indexed by CostPolicy
+
+    /// From what is known before it is sent.
+    static Bill estimate(const RequestSize& size, const shm::LearnedEstimate& learned) noexcept;
+};
+
 /// A deployment that has admitted a request. The ticket's charges are the caller's scopes, in their
 /// order, then the deployment's; its holds are the caller's, then the deployment's.
 struct Placement {
     Deployment* deployment = nullptr;
     shm::Ticket ticket;
+    std::size_t callers = 0;  ///< how many of the charges are the caller's
+
+    /// Charges what it has really cost.
+    void settle(const CallerLimits& caller, const Estimate& for_caller, const Estimate& for_deployment,
+                shm::Nanos now) noexcept;
 };
 
 /// Why none did.
@@ -39,7 +54,7 @@ struct NoPlace {
 /// Asks `candidates` in their order. `refusal` says why if none admits it.
 Placement place(shm::Segment& segment, shm::Participant& participant,
                 std::span<Deployment* const> candidates, const CallerLimits& caller,
-                const Estimate& estimate, shm::Nanos now, NoPlace& refusal);
+                const Bill& bill, shm::Nanos now, NoPlace& refusal);
 
 /// `refusal` for the client that asked for `model`.
 ApiError to_error(const NoPlace& refusal, std::string_view model);

@@ -37,8 +37,10 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
         const Url url = parse_url(entry.api_base, ignored).value();
         deployments_.push_back(
             std::make_unique<Deployment>(entry, config_.weir, segment_, url, upstream_for(url)));
-        groups_[entry.model_name].push_back(deployments_.back().get());
+        groups_[entry.model_name].deployments.push_back(deployments_.back().get());
     }
+    for (auto& [name, group] : groups_) group.learning = segment_.health("model", name);
+    strategy_ = strategy_from(config_.routing_strategy).value_or(Strategy::simple_shuffle);
     pulse_.on_beat([this, next = shm::Nanos{}](shm::Nanos now) mutable {
         if (now < next) return;
         next = now + kReapEvery;
@@ -64,11 +66,40 @@ std::vector<std::string> Router::models() const {
     return names;
 }
 
-std::span<Deployment* const> Router::candidates(std::string_view model) {
-    const Group& group = groups_.find(model)->second;
-    order_.assign(group.begin(), group.end());
-    std::shuffle(order_.begin(), order_.end(), random_);
+std::span<Deployment* const> Router::candidates(std::string_view model, bool stream, shm::Nanos now) {
+    const auto& deployments = groups_.find(model)->second.deployments;
+    snapshots_.clear();
+    for (Deployment* deployment : deployments) snapshots_.push_back(snapshot(*deployment, now));
+    const auto ordered = chooser_.order(snapshots_, {strategy_, 0, stream}, RandomSource(random_));
+    order_.clear();
+    for (const std::uint32_t index : ordered.all) order_.push_back(deployments[index]);
     return order_;
+}
+
+/// Reads of the segment only what the strategy looks at.
+Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
+    const DeploymentConfig& config = deployment.config();
+    Candidate candidate;
+    candidate.weight = config.weight;
+    candidate.rpm = config.rpm;
+    candidate.tpm = config.tpm;
+    candidate.cooling = shm::cooldown_until(deployment.health()) > now;
+    if (strategy_ == Strategy::least_busy) {
+        candidate.in_flight = participant_.in_flight(deployment.in_flight());
+    }
+    if (strategy_ == Strategy::usage_based) {
+        for (const Scope& scope : deployment.scopes()) {
+            if (scope.unit == shm::Unit::tokens) {
+                candidate.used_tokens = participant_.usage(scope.limiter, now).used;
+            }
+        }
+    }
+    if (strategy_ == Strategy::latency_based) {
+        const auto health = shm::read_health(deployment.health(), now);
+        candidate.latency = health.latency_avg;
+        candidate.ttft = health.ttft_avg;
+    }
+    return candidate;
 }
 
 Task<Reply> Router::complete(std::string body, std::string endpoint) {

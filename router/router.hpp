@@ -19,6 +19,7 @@
 #include "router/placement.hpp"
 #include "router/pulse.hpp"
 #include "router/request.hpp"
+#include "router/strategy.hpp"
 #include "shm/participant.hpp"
 #include "shm/segment.hpp"
 
@@ -68,12 +69,18 @@ class Router {
 
  private:
     friend class Call;
-    using Group = std::vector<Deployment*>;
+    struct Group {
+        std::vector<Deployment*> deployments;
+        shm::Health learning;  // of the sizes of prompts and completions
+    };
 
     Upstream& upstream_for(const Url& url);
 
     /// The deployments of `model` in the order in which to ask them. Good until the next call.
-    std::span<Deployment* const> candidates(std::string_view model);
+    std::span<Deployment* const> candidates(std::string_view model, bool stream, shm::Nanos now);
+
+    shm::Health learning_of(std::string_view model) const { return groups_.find(model)->second.learning; }
+    Candidate snapshot(Deployment& deployment, shm::Nanos now) const;
 
     asio::io_context& io_;
     RouterConfig config_;
@@ -84,6 +91,9 @@ class Router {
     std::map<std::string, std::unique_ptr<Upstream>> upstreams_;  // by scheme, host and port
     std::vector<std::unique_ptr<Deployment>> deployments_;
     std::map<std::string, Group, std::less<>> groups_;
+    Strategy strategy_ = Strategy::simple_shuffle;
+    Chooser chooser_;
+    std::vector<Candidate> snapshots_;
     std::vector<Deployment*> order_;
     RequestReader reader_;
 };
