@@ -7,11 +7,17 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "router/cooldown.hpp"
+#include "router/cost.hpp"
+#include "router/fallback.hpp"
+#include "router/retry.hpp"
+#include "router/strategy.hpp"
 #include "shm/clock.hpp"
 
 namespace YAML {
@@ -39,6 +45,13 @@ struct DeploymentConfig {
     std::optional<std::uint64_t> rpm;
     std::optional<std::uint64_t> tpm;
     std::optional<double> weight;
+    std::int64_t order = kLastOrder;                 ///< lower first
+    double cost = kUnknownCost;                      ///< per input token plus per output token
+    CostPolicy cost_policy = CostPolicy::sum;
+    std::optional<std::uint64_t> max_parallel_requests;
+    std::optional<shm::Nanos> timeout;
+    std::optional<shm::Nanos> stream_timeout;        ///< goes before `timeout` for streams
+    std::optional<shm::Nanos> cooldown_time;
 };
 
 /// `weir_settings`: what LiteLLM has no name for.
@@ -53,6 +66,11 @@ struct WeirSettings {
 struct RouterConfig {
     std::vector<DeploymentConfig> model_list;
     std::string routing_strategy = "simple-shuffle";
+    double latency_buffer = 0;  ///< routing_strategy_args.lowest_latency_buffer
+    RetryRules retry;           ///< num_retries, retry_policy, retry_after
+    std::map<std::string, PerKind, std::less<>> group_retry_policy;  ///< model_group_retry_policy
+    CooldownRules cooldown;     ///< allowed_fails, cooldown_time …
+    FallbackRules fallback;     ///< fallbacks, default_fallbacks …
     std::string master_key;  ///< general_settings.master_key; empty: no key is asked for
     WeirSettings weir;
 };
