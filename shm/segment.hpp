@@ -141,6 +141,7 @@ class Segment {
 
  private:
     friend class Inspector;
+    friend struct SegmentAccess;  // segment_impl.hpp
     explicit Segment(std::shared_ptr<SegmentImpl> impl);
     std::shared_ptr<SegmentImpl> impl_;
 };

@@ -82,6 +82,13 @@ class SegmentImpl {
     std::array<std::atomic<std::uint64_t>, 4> slots_{};
 };
 
+/// The inside of a Segment, for the rest of this folder.
+struct SegmentAccess {
+    static const std::shared_ptr<SegmentImpl>& impl(const Segment& segment) noexcept {
+        return segment.impl_;
+    }
+};
+
 /// Holds the directory lock, having tidied up after a dead holder.
 class DirectoryLock {
  public:

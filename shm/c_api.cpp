@@ -1,0 +1,521 @@
+// The C API over the C++ one: checks what comes in, catches what would go out.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <deque>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "shm/segment.hpp"
+#include "shm/segment_impl.hpp"
+#include "shm/weir.h"
+
+namespace shm = weir::shm;
+
+/// An open segment.
+struct weir_segment {
+    shm::Segment segment;
+    shm::SegmentImpl& impl;  // of `segment`
+};
+
+/// One participant and its tickets. A ticket's number is its place in `tickets` + 1, with the
+/// place's generation above it, so that a number that was closed is told apart from the next.
+struct weir_actor {
+    struct Place {
+        shm::Ticket ticket;
+        std::uint32_t generation = 0;
+        std::uint8_t charges_count = 0;
+    };
+
+    std::shared_ptr<shm::SegmentImpl> impl;
+    std::deque<Place> tickets;
+    std::vector<std::uint32_t> free_places;
+    shm::Participant me;
+
+    ~weir_actor() { tickets.clear(); }  // no ticket may outlive its participant
+};
+
+namespace {
+
+constexpr std::uint64_t kLimiterKind = 1;
+constexpr std::uint64_t kGaugeKind = 2;
+
+thread_local std::array<char, 512> last_error{};
+
+int failed(int status, const char* message) noexcept {
+    std::snprintf(last_error.data(), last_error.size(), "%s", message);
+    return status;
+}
+
+int status_of(shm::Attach reason) noexcept {
+    switch (reason) {
+        case shm::Attach::attached:
+            return WEIR_OK;
+        case shm::Attach::not_there:
+            return WEIR_ERR_NOT_THERE;
+        case shm::Attach::too_short:
+            return WEIR_ERR_TOO_SHORT;
+        case shm::Attach::not_ready:
+            return WEIR_ERR_NOT_READY;
+        case shm::Attach::other_layout:
+            return WEIR_ERR_LAYOUT;
+        case shm::Attach::other_boot:
+            return WEIR_ERR_BOOT;
+        case shm::Attach::other_clock:
+            return WEIR_ERR_CLOCK;
+        case shm::Attach::no_space:
+            return WEIR_ERR_NO_SPACE;
+        case shm::Attach::no_permission:
+            return WEIR_ERR_PERMISSION;
+        case shm::Attach::bad_name:
+            return WEIR_ERR_NAME;
+        case shm::Attach::failed:
+            break;
+    }
+    return WEIR_ERR_SYSTEM;
+}
+
+int status_of(shm::Refused reason) noexcept {
+    switch (reason) {
+        case shm::Refused::over_limit:
+            return WEIR_OVER_LIMIT;
+        case shm::Refused::never_fits:
+            return WEIR_NEVER_FITS;
+        case shm::Refused::in_flight:
+            return WEIR_IN_FLIGHT;
+        case shm::Refused::evicted:
+            return WEIR_EVICTED;
+        case shm::Refused::corrupt:
+            break;
+    }
+    return WEIR_CORRUPT;
+}
+
+/// Runs `action`; no exception gets past it.
+template <class Action>
+int guarded(const Action& action) noexcept {
+    try {
+        return action();
+    } catch (const shm::SegmentError& error) {
+        return failed(status_of(error.reason()), error.what());
+    } catch (const shm::DirectoryFull& error) {
+        return failed(WEIR_ERR_FULL, error.what());
+    } catch (const std::invalid_argument& error) {
+        return failed(WEIR_ERR_ARGUMENT, error.what());
+    } catch (const std::bad_alloc&) {
+        return failed(WEIR_ERR_MEMORY, "out of memory");
+    } catch (const std::exception& error) {
+        return failed(WEIR_ERR_SYSTEM, error.what());
+    } catch (...) {
+        return failed(WEIR_ERR_SYSTEM, "unknown error");
+    }
+}
+
+int null_pointer() noexcept {
+    return failed(WEIR_ERR_ARGUMENT, "a pointer is null that must not be");
+}
+
+/// WEIR_OK unless this process is a child of the one that opened the segment.
+int check_process(const shm::SegmentImpl& impl) noexcept {
+    if (impl.ours()) return WEIR_OK;
+    return failed(WEIR_ERR_FORKED,
+                  "opened by the parent process; after fork() the child must open and join for "
+                  "itself");
+}
+
+// A handle's first word: record | kind << 32 | tag of the segment << 48. The second is its life.
+
+/// Tells handles of different segments apart; not 0.
+std::uint64_t tag_of(const shm::SegmentImpl& impl) noexcept {
+    // ORDER(parameters): written before the segment was ready.
+    const std::uint64_t created = impl.header().created.load(std::memory_order_relaxed);
+    return ((created >> 10 ^ created >> 26) & 0x7fff) | 0x8000;
+}
+
+std::uint64_t packed(const shm::SegmentImpl& impl, std::uint64_t kind, std::size_t record) {
+    return record | kind << 32 | tag_of(impl) << 48;
+}
+
+/// The record that a handle names in this segment, if it can name one at all.
+std::optional<std::uint32_t> record_of(const shm::SegmentImpl& impl, std::uint64_t word,
+                                       std::uint64_t kind, shm::Table table) noexcept {
+    const std::uint64_t record = word & 0xffff'ffff;
+    if (word != packed(impl, kind, record) || record >= impl.table(table).count) {
+        failed(WEIR_ERR_ARGUMENT, "a handle names nothing in this segment");
+        return std::nullopt;
+    }
+    return static_cast<std::uint32_t>(record);
+}
+
+std::optional<shm::Limiter> limiter_of(const shm::SegmentImpl& impl,
+                                       const weir_limiter_t& handle) noexcept {
+    const auto record = record_of(impl, handle.word[0], kLimiterKind, shm::Table::windows);
+    if (!record) return std::nullopt;
+    return shm::Limiter{&impl.window(*record), handle.word[1]};
+}
+
+std::optional<shm::Gauge> gauge_of(const shm::SegmentImpl& impl,
+                                   const weir_gauge_t& handle) noexcept {
+    const auto record = record_of(impl, handle.word[0], kGaugeKind, shm::Table::gauges);
+    if (!record) return std::nullopt;
+    return shm::Gauge{&impl.gauge(*record), handle.word[1]};
+}
+
+/// A demand read from the caller's arrays.
+struct DemandCopy {
+    std::array<shm::Charge, shm::kScopesMax> charges;
+    std::array<shm::Gauge, shm::kScopesMax> holds;
+    shm::Demand demand;
+
+    int read(const shm::SegmentImpl& impl, const weir_charge_t* from, std::size_t charges_count,
+             const weir_gauge_t* held, std::size_t holds_count) noexcept {
+        if ((from == nullptr && charges_count != 0) || (held == nullptr && holds_count != 0)) {
+            return null_pointer();
+        }
+        if (charges_count > shm::kScopesMax || holds_count > shm::kScopesMax) {
+            return failed(WEIR_ERR_ARGUMENT, "more charges or holds than weir_scopes_max()");
+        }
+        for (std::size_t i = 0; i < charges_count; ++i) {
+            const auto limiter = limiter_of(impl, from[i].limiter);
+            if (!limiter) return WEIR_ERR_ARGUMENT;
+            charges[i] = {*limiter, from[i].units};
+        }
+        for (std::size_t i = 0; i < holds_count; ++i) {
+            const auto gauge = gauge_of(impl, held[i]);
+            if (!gauge) return WEIR_ERR_ARGUMENT;
+            holds[i] = *gauge;
+        }
+        demand = {{charges.data(), charges_count}, {holds.data(), holds_count}};
+        return WEIR_OK;
+    }
+};
+
+/// Why no waiting lets `demand` pass.
+int why_never(const shm::Participant& me, const shm::Demand& demand, shm::Nanos now) noexcept {
+    for (const shm::Charge& charge : demand.charges) {
+        const shm::Units limit = me.usage(charge.limiter, now).limit;
+        if (limit == 0) return WEIR_EVICTED;
+        shm::Units left = limit;
+        for (const shm::Charge& other : demand.charges) {
+            if (other.limiter.record != charge.limiter.record) continue;
+            if (other.units > left) return WEIR_NEVER_FITS;
+            left -= other.units;
+        }
+    }
+    return demand.holds.empty() ? WEIR_CORRUPT : WEIR_IN_FLIGHT;
+}
+
+weir_actor::Place* place_of(weir_actor* actor, weir_ticket_t number) noexcept {
+    const std::uint64_t place = (number & 0xffff'ffff) - 1;
+    if (place < actor->tickets.size() && actor->tickets[place].generation == number >> 32 &&
+        actor->tickets[place].ticket) {
+        return &actor->tickets[place];
+    }
+    failed(WEIR_ERR_TICKET, "no such ticket: closed already, or another actor's");
+    return nullptr;
+}
+
+void close_place(weir_actor* actor, weir_actor::Place& place, weir_ticket_t number) noexcept {
+    place.ticket.close();
+    ++place.generation;
+    // Never allocates: there is room for every place since it was made.
+    actor->free_places.push_back(static_cast<std::uint32_t>(number & 0xffff'ffff) - 1);
+}
+
+/// Makes sure that there is a free place. The only allocation of an admission, and only when more
+/// tickets are open than ever before.
+void reserve_place(weir_actor& actor) {
+    if (!actor.free_places.empty()) return;
+    if (actor.tickets.size() >= 0xffff'fffe) throw std::bad_alloc();
+    actor.free_places.reserve(actor.tickets.size() * 2 + 16);
+    actor.tickets.emplace_back();
+    actor.free_places.push_back(static_cast<std::uint32_t>(actor.tickets.size() - 1));
+}
+
+shm::SegmentOptions options_of(const char* name, const weir_options_t* options) {
+    shm::SegmentOptions result;
+    result.name = name;
+    if (options == nullptr) return result;
+    if (options->struct_bytes < sizeof(weir_options_t)) {
+        throw std::invalid_argument("struct_bytes: must be sizeof(weir_options_t)");
+    }
+    if (options->segment_bytes != 0) result.size_bytes = options->segment_bytes;
+    if (options->group != nullptr) result.group = options->group;
+    if (options->wait_ms != 0) result.wait_max = std::chrono::milliseconds(options->wait_ms);
+    return result;
+}
+
+shm::LimiterName limiter_name(const char* scope, const char* name, int unit,
+                              std::uint64_t window_ms) {
+    if (unit < WEIR_REQUESTS || unit > WEIR_OUTPUT_TOKENS) {
+        throw std::invalid_argument("unit: unknown");
+    }
+    constexpr std::uint64_t kWindowMax = 366ull * 24 * 3600 * 1000;
+    if (window_ms > kWindowMax) throw std::invalid_argument("window: longer than 366 days");
+    return {scope, name, static_cast<shm::Unit>(unit),
+            std::chrono::milliseconds(static_cast<std::int64_t>(window_ms))};
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* weir_version(void) {
+    return WEIR_VERSION;
+}
+
+const char* weir_strerror(int status) {
+    switch (status) {
+        case WEIR_OK:
+            return "success";
+        case WEIR_OVER_LIMIT:
+            return "refused: over a limit now";
+        case WEIR_NEVER_FITS:
+            return "refused: more than a limit allows at all";
+        case WEIR_IN_FLIGHT:
+            return "refused: too many in flight";
+        case WEIR_EVICTED:
+            return "refused: the limiter was idle and its place reused; look it up again";
+        case WEIR_CORRUPT:
+            return "refused: the segment's words make no sense";
+        case WEIR_ERR_ARGUMENT:
+            return "an argument is out of range";
+        case WEIR_ERR_TICKET:
+            return "no such ticket";
+        case WEIR_ERR_NOT_THERE:
+            return "there is no such segment";
+        case WEIR_ERR_TOO_SHORT:
+            return "the segment's file was truncated";
+        case WEIR_ERR_NOT_READY:
+            return "another process is at work on the segment for too long";
+        case WEIR_ERR_LAYOUT:
+            return "the segment was made by another version";
+        case WEIR_ERR_BOOT:
+            return "the segment was made before the host's last boot";
+        case WEIR_ERR_CLOCK:
+            return "the segment was made in another time namespace";
+        case WEIR_ERR_NO_SPACE:
+            return "/dev/shm is too small";
+        case WEIR_ERR_PERMISSION:
+            return "not permitted";
+        case WEIR_ERR_NAME:
+            return "not a name for a segment";
+        case WEIR_ERR_FULL:
+            return "the segment has no room for another";
+        case WEIR_ERR_MEMORY:
+            return "out of memory";
+        case WEIR_ERR_FORKED:
+            return "opened by the parent process";
+        case WEIR_ERR_SYSTEM:
+            return "system error";
+        default:
+            return "unknown status";
+    }
+}
+
+const char* weir_last_error(void) {
+    return last_error.data();
+}
+
+int weir_open(const char* name, const weir_options_t* options, weir_segment_t** segment) {
+    if (name == nullptr || segment == nullptr) return null_pointer();
+    *segment = nullptr;
+    return guarded([&] {
+        shm::Segment opened = shm::Segment::open(options_of(name, options));
+        shm::SegmentImpl& impl = *shm::SegmentAccess::impl(opened);
+        *segment = new weir_segment{std::move(opened), impl};
+        return WEIR_OK;
+    });
+}
+
+void weir_close(weir_segment_t* segment) {
+    delete segment;
+}
+
+int weir_remove(const char* name) {
+    if (name == nullptr) return null_pointer();
+    return guarded([&]() -> int {
+        if (shm::Segment::remove(name)) return WEIR_OK;
+        return failed(WEIR_ERR_NOT_THERE, "there is no segment of that name");
+    });
+}
+
+int weir_join(weir_segment_t* segment, const char* role, weir_actor_t** actor) {
+    if (segment == nullptr || role == nullptr || actor == nullptr) return null_pointer();
+    *actor = nullptr;
+    if (const int status = check_process(segment->impl)) return status;
+    return guarded([&] {
+        auto made = std::make_unique<weir_actor>();
+        made->impl = shm::SegmentAccess::impl(segment->segment);
+        made->me = segment->segment.join(role);
+        *actor = made.release();
+        return WEIR_OK;
+    });
+}
+
+void weir_leave(weir_actor_t* actor) {
+    delete actor;
+}
+
+int weir_limiter(weir_segment_t* segment, const char* scope, const char* name, int unit,
+                 uint64_t window_ms, uint64_t limit, weir_limiter_t* limiter) {
+    if (segment == nullptr || scope == nullptr || name == nullptr || limiter == nullptr) {
+        return null_pointer();
+    }
+    *limiter = {};
+    if (const int status = check_process(segment->impl)) return status;
+    return guarded([&] {
+        const shm::Limiter made =
+            segment->segment.limiter(limiter_name(scope, name, unit, window_ms), limit);
+        *limiter = {{packed(segment->impl, kLimiterKind, segment->impl.index_of(*made.record)),
+                     made.generation}};
+        return WEIR_OK;
+    });
+}
+
+int weir_gauge(weir_segment_t* segment, const char* scope, const char* name, uint64_t max,
+               weir_gauge_t* gauge) {
+    if (segment == nullptr || scope == nullptr || name == nullptr || gauge == nullptr) {
+        return null_pointer();
+    }
+    *gauge = {};
+    if (const int status = check_process(segment->impl)) return status;
+    return guarded([&] {
+        const shm::Gauge made = segment->segment.gauge(scope, name, max);
+        const auto offset = reinterpret_cast<const std::byte*>(made.record) -
+                            segment->impl.table(shm::Table::gauges).records;
+        const auto record =
+            static_cast<std::uint64_t>(offset) / segment->impl.geometry().gauge_stride;
+        *gauge = {{packed(segment->impl, kGaugeKind, record), made.generation}};
+        return WEIR_OK;
+    });
+}
+
+size_t weir_scopes_max(void) {
+    return shm::kScopesMax;
+}
+
+int weir_admit(weir_actor_t* actor, const weir_charge_t* charges, size_t charges_count,
+               const weir_gauge_t* holds, size_t holds_count, weir_ticket_t* ticket,
+               size_t* refused_by) {
+    if (actor == nullptr || ticket == nullptr) return null_pointer();
+    *ticket = 0;
+    if (const int status = check_process(*actor->impl)) return status;
+    DemandCopy copy;
+    if (const int status = copy.read(*actor->impl, charges, charges_count, holds, holds_count)) {
+        return status;
+    }
+    return guarded([&]() -> int {
+        reserve_place(*actor);
+        shm::Admission admission = actor->me.admit(copy.demand, shm::now());
+        if (!admission.admitted()) {
+            const shm::Refusal& refusal = admission.refusal;
+            if (refused_by != nullptr) {
+                *refused_by = refusal.index + (refusal.in_holds ? charges_count : 0);
+            }
+            return status_of(refusal.reason);
+        }
+        const std::uint32_t place = actor->free_places.back();
+        actor->free_places.pop_back();
+        actor->tickets[place].ticket = std::move(admission.ticket);
+        actor->tickets[place].charges_count = static_cast<std::uint8_t>(charges_count);
+        *ticket = std::uint64_t{actor->tickets[place].generation} << 32 | (place + 1);
+        return WEIR_OK;
+    });
+}
+
+int weir_retry_after(weir_actor_t* actor, const weir_charge_t* charges, size_t charges_count,
+                     const weir_gauge_t* holds, size_t holds_count, uint64_t* nanoseconds) {
+    if (actor == nullptr || nanoseconds == nullptr) return null_pointer();
+    *nanoseconds = 0;
+    if (const int status = check_process(*actor->impl)) return status;
+    DemandCopy copy;
+    if (const int status = copy.read(*actor->impl, charges, charges_count, holds, holds_count)) {
+        return status;
+    }
+    const shm::Nanos now = shm::now();
+    const auto earliest = actor->me.earliest(copy.demand, now);
+    if (!earliest) return why_never(actor->me, copy.demand, now);
+    *nanoseconds = static_cast<std::uint64_t>((*earliest - now).count());
+    return WEIR_OK;
+}
+
+int weir_settle(weir_actor_t* actor, weir_ticket_t ticket, size_t index, uint64_t actual) {
+    if (actor == nullptr) return null_pointer();
+    if (const int status = check_process(*actor->impl)) return status;
+    weir_actor::Place* place = place_of(actor, ticket);
+    if (place == nullptr) return WEIR_ERR_TICKET;
+    if (index >= place->charges_count) {
+        return failed(WEIR_ERR_ARGUMENT, "index: the ticket has fewer charges");
+    }
+    place->ticket.settle(index, actual, shm::now());
+    return WEIR_OK;
+}
+
+int weir_cancel(weir_actor_t* actor, weir_ticket_t ticket) {
+    if (actor == nullptr) return null_pointer();
+    if (const int status = check_process(*actor->impl)) return status;
+    weir_actor::Place* place = place_of(actor, ticket);
+    if (place == nullptr) return WEIR_ERR_TICKET;
+    place->ticket.cancel(shm::now());
+    close_place(actor, *place, ticket);
+    return WEIR_OK;
+}
+
+int weir_ticket_close(weir_actor_t* actor, weir_ticket_t ticket) {
+    if (actor == nullptr) return null_pointer();
+    if (const int status = check_process(*actor->impl)) return status;
+    weir_actor::Place* place = place_of(actor, ticket);
+    if (place == nullptr) return WEIR_ERR_TICKET;
+    close_place(actor, *place, ticket);
+    return WEIR_OK;
+}
+
+int weir_add(weir_actor_t* actor, weir_limiter_t limiter, uint64_t units) {
+    if (actor == nullptr) return null_pointer();
+    if (const int status = check_process(*actor->impl)) return status;
+    const auto found = limiter_of(*actor->impl, limiter);
+    if (!found) return WEIR_ERR_ARGUMENT;
+    const shm::Nanos now = shm::now();
+    if (actor->me.usage(*found, now).limit == 0) return WEIR_EVICTED;
+    actor->me.charge(*found, units, now);
+    return WEIR_OK;
+}
+
+int weir_look(weir_segment_t* segment, weir_limiter_t limiter, weir_usage_t* usage) {
+    if (segment == nullptr || usage == nullptr) return null_pointer();
+    *usage = {};
+    if (const int status = check_process(segment->impl)) return status;
+    const auto found = limiter_of(segment->impl, limiter);
+    if (!found) return WEIR_ERR_ARGUMENT;
+    const shm::LimiterUsage seen = shm::Participant().usage(*found, shm::now());
+    if (seen.limit == 0) return WEIR_EVICTED;
+    *usage = {seen.limit, seen.used, seen.remaining,
+              static_cast<std::uint64_t>(seen.resets_in.count())};
+    return WEIR_OK;
+}
+
+int weir_in_flight(weir_segment_t* segment, weir_gauge_t gauge, uint64_t* count) {
+    if (segment == nullptr || count == nullptr) return null_pointer();
+    *count = 0;
+    if (const int status = check_process(segment->impl)) return status;
+    const auto found = gauge_of(segment->impl, gauge);
+    if (!found) return WEIR_ERR_ARGUMENT;
+    *count = shm::Participant().in_flight(*found);
+    return WEIR_OK;
+}
+
+int weir_reap(weir_actor_t* actor, unsigned* died) {
+    if (actor == nullptr) return null_pointer();
+    if (died != nullptr) *died = 0;
+    if (const int status = check_process(*actor->impl)) return status;
+    const unsigned count = actor->me.reap(shm::now());
+    if (died != nullptr) *died = count;
+    return WEIR_OK;
+}
+
+}  // extern "C"
