@@ -1,28 +1,27 @@
-// The router's configuration: what a LiteLLM config.yaml says about deployments, as plain values.
+// The router's configuration: what a LiteLLM config.yaml says, as plain values.
 //
-// Reading never stops at the first mistake: all problems of a file are reported in one run, each with its
-// place in the file, its path, what was found and what was expected.
+// Reading never stops at the first mistake: all problems of a file are reported in one run, each
+// with its place in the file, its path, what was found and what was expected. What has no effect
+// here is a warning, never silence; docs/litellm.md lists it.
 //
 // Thread safety: values.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "router/config_keys.hpp"
 #include "router/cooldown.hpp"
 #include "router/cost.hpp"
 #include "router/fallback.hpp"
 #include "router/retry.hpp"
 #include "router/strategy.hpp"
 #include "shm/clock.hpp"
-
-namespace YAML {
-class Node;
-}
 
 namespace weir::router {
 
@@ -37,42 +36,122 @@ struct Problem {
 
 /// One entry of `model_list`.
 struct DeploymentConfig {
-    std::string id;          ///< model_info.id, or group, model and api_base joined; unique in the list
-    std::string model_name;  ///< the group that clients ask for
+    std::string id;  ///< model_info.id, or group, model and api_base joined; unique in the list
+    std::string model_name;  ///< the group that clients ask for; may hold one '*', see wildcard.hpp
     std::string model;       ///< as the upstream knows it, without the provider prefix
-    std::string api_key;
-    std::string api_base;  ///< http://host[:port][/path], without a slash at the end
+    std::string api_key;     ///< empty: none is sent
+    std::string api_base;    ///< http[s]://host[:port][/path], without a slash at the end
     std::optional<std::uint64_t> rpm;
     std::optional<std::uint64_t> tpm;
     std::optional<double> weight;
-    std::int64_t order = kLastOrder;                 ///< lower first
-    double cost = kUnknownCost;                      ///< per input token plus per output token
-    CostPolicy cost_policy = CostPolicy::sum;
-    std::optional<std::uint64_t> max_parallel_requests;
+
+    std::string provider = "openai";                                 ///< see provider.hpp
+    std::string api_version;                                         ///< azure
+    std::string organization;                                        ///< openai
+    std::vector<std::pair<std::string, std::string>> extra_headers;  ///< sent with every request
+    std::optional<std::uint64_t> itpm;                               ///< input tokens a window
+    std::optional<std::uint64_t> otpm;                               ///< output tokens a window
+    std::optional<std::uint64_t> max_parallel_requests;              ///< over all processes
+    std::int64_t order = kLastOrder;                                 ///< lower first
     std::optional<shm::Nanos> timeout;
-    std::optional<shm::Nanos> stream_timeout;        ///< goes before `timeout` for streams
+    std::optional<shm::Nanos> stream_timeout;
+    std::optional<std::uint32_t> num_retries;
     std::optional<shm::Nanos> cooldown_time;
+    std::vector<std::string> tags;
+    std::optional<double> input_cost_per_token;
+    std::optional<double> output_cost_per_token;
+    CostPolicy cost_policy = CostPolicy::sum;
+    std::string mode;        ///< model_info.mode, "chat" …; empty if not given
+    std::string base_model;  ///< model_info.base_model
+    std::optional<std::uint64_t> max_input_tokens;   ///< model_info.max_input_tokens
+    std::optional<std::uint64_t> max_output_tokens;  ///< model_info.max_output_tokens
+
+    /// For cost-based-routing: input plus output, each 5 where it is missing.
+    double cost() const noexcept {
+        return input_cost_per_token.value_or(5) + output_cost_per_token.value_or(5);
+    }
+};
+
+/// Another name for a group.
+struct GroupAlias {
+    std::string group;
+    bool hidden = false;  ///< not listed among the models
+};
+
+/// What to do when what joins hosts together is gone.
+enum class FailMode : std::uint8_t {
+    share,   ///< each host takes its share of every limit
+    closed,  ///< refuse
+    open,    ///< each host takes the whole limit
+};
+
+/// Requests that wait for capacity instead of being refused.
+struct QueueSettings {
+    shm::Nanos max_wait{};  ///< 0: nobody waits unless the request asks for it, and then up to 0
+    std::uint64_t max_depth = 10000;  ///< waiting requests of one process
+};
+
+/// How connections to upstreams are made and kept.
+struct ConnectionSettings {
+    std::uint64_t max_per_upstream = 1000;  ///< of one process
+    shm::Nanos connect_timeout = std::chrono::seconds(5);
+    shm::Nanos idle_timeout = std::chrono::seconds(60);
+    shm::Nanos dns_ttl = std::chrono::seconds(30);
+    std::string ca_file;  ///< PEM; empty: the system's
 };
 
 /// `weir_settings`: what LiteLLM has no name for.
 struct WeirSettings {
     std::string segment = "weir";
-    std::uint64_t segment_size = 16u << 20;           ///< bytes
-    shm::Nanos window = std::chrono::seconds(60);     ///< 10 ms .. 366 days
+    std::uint64_t segment_size = 16u << 20;        ///< bytes
+    shm::Nanos window = std::chrono::seconds(60);  ///< 10 ms .. 366 days
     std::uint64_t max_body_bytes = 32u << 20;
     shm::Nanos upstream_timeout = std::chrono::seconds(600);
+
+    QueueSettings queue;
+    ConnectionSettings upstream;
+    FailMode fail_mode = FailMode::share;
+    std::uint32_t expected_hosts = 1;
+    shm::Nanos drain = std::chrono::seconds(30);  ///< for running answers at a stop
+    CostPolicy cost_policy = CostPolicy::sum;     ///< of deployments that name none
+    std::vector<KeyConfig> keys;
+    std::vector<OwnerConfig> users;
+    std::vector<OwnerConfig> teams;
+    std::vector<OwnerConfig> end_users;            ///< by the body's `user`
+    std::optional<CallerConfig> end_user_default;  ///< for every other `user`, each on its own
+};
+
+/// Shares of a limit by priority: `litellm_settings.priority_reservation`.
+struct PrioritySettings {
+    std::map<std::string, double, std::less<>> shares;  ///< 0 .. 1 each
+    double default_share = 0.5;                         ///< of keys without a priority
+    double saturation_threshold = 0.8;                  ///< below it anybody may borrow; 0 .. 1
 };
 
 struct RouterConfig {
     std::vector<DeploymentConfig> model_list;
     std::string routing_strategy = "simple-shuffle";
-    double latency_buffer = 0;  ///< routing_strategy_args.lowest_latency_buffer
-    RetryRules retry;           ///< num_retries, retry_policy, retry_after
-    std::map<std::string, PerKind, std::less<>> group_retry_policy;  ///< model_group_retry_policy
-    CooldownRules cooldown;     ///< allowed_fails, cooldown_time …
-    FallbackRules fallback;     ///< fallbacks, default_fallbacks …
     std::string master_key;  ///< general_settings.master_key; empty: no key is asked for
     WeirSettings weir;
+
+    Strategy strategy = Strategy::simple_shuffle;
+    double latency_buffer = 0;
+    RetryRules retries;
+    std::map<std::string, PerKind, std::less<>> group_retry_policy;
+    FallbackRules fallbacks;
+    CooldownRules cooldowns;
+    std::map<std::string, GroupAlias, std::less<>> model_group_alias;
+    std::optional<shm::Nanos> timeout;  ///< of the router; weir.upstream_timeout if not given
+    std::optional<shm::Nanos> stream_timeout;  ///< for streams, until the first byte
+    std::optional<std::uint64_t> default_max_parallel_requests;  ///< of deployments that give none
+    std::optional<std::uint8_t> default_priority;
+    bool enable_pre_call_checks = false;  ///< limits are always checked; this adds max_input_tokens
+    PrioritySettings priorities;
+    bool key_limits_count_input_only = false;   ///< general_settings.token_rate_limit_type: input
+    bool key_limits_count_output_only = false;  ///< output
+    std::optional<std::uint64_t>
+        global_max_parallel_requests;  ///< of all requests, over all processes
+    bool json_logs = false;
 };
 
 /// A configuration, and what there is to say about it. Use the config only if `ok()`.
@@ -82,11 +161,15 @@ struct LoadedConfig {
     bool ok() const;
 };
 
+/// Looks a variable of the environment up; empty if it is not set.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+
 /// Reads `file`. Missing files and malformed YAML are problems like any other.
 LoadedConfig load_config(const std::string& file);
 
-/// The same from text; `os.environ/X` values come from the environment.
-LoadedConfig parse_config(const std::string& text);
+/// The same from text; `os.environ/X` values come from the file's environment_variables, else from
+/// `environment`, else (if there is none) from the process's.
+LoadedConfig parse_config(const std::string& text, const Environment& environment = {});
 
 /// "FILE:12: error: model_list[0].model_name: …", one line without its end.
 std::string to_string(const Problem& problem, std::string_view file);

@@ -1,0 +1,306 @@
+// router_settings and litellm_settings.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "router/config_sections.hpp"
+
+namespace weir::router {
+namespace {
+
+constexpr double kTimeoutMost = 7 * 86400.0;
+
+constexpr auto kRouterKeys = std::to_array<std::string_view>({"routing_strategy",
+                                                              "routing_strategy_args",
+                                                              "num_retries",
+                                                              "max_fallbacks",
+                                                              "timeout",
+                                                              "stream_timeout",
+                                                              "default_litellm_params",
+                                                              "default_max_parallel_requests",
+                                                              "default_fallbacks",
+                                                              "fallbacks",
+                                                              "context_window_fallbacks",
+                                                              "content_policy_fallbacks",
+                                                              "model_group_alias",
+                                                              "enable_pre_call_checks",
+                                                              "retry_after",
+                                                              "retry_policy",
+                                                              "model_group_retry_policy",
+                                                              "allowed_fails",
+                                                              "allowed_fails_policy",
+                                                              "cooldown_time",
+                                                              "disable_cooldowns",
+                                                              "default_priority",
+                                                              "optional_pre_call_checks"});
+
+constexpr auto kRouterIgnored = std::to_array<Ignored>({
+    {"redis_url", kNoRedis},
+    {"redis_host", kNoRedis},
+    {"redis_port", kNoRedis},
+    {"redis_password", kNoRedis},
+    {"redis_db", kNoRedis},
+    {"redis_username", kNoRedis},
+    {"redis_ssl", kNoRedis},
+    {"cache_responses", kNoCache},
+    {"cache_kwargs", kNoCache},
+    {"caching_groups", kNoCache},
+    {"client_ttl", "connections are kept by weir_settings.upstream.idle_timeout_seconds"},
+    {"polling_interval", "waiting requests are woken, they do not poll"},
+    {"enable_tag_filtering", kNoTags},
+    {"tag_filtering_match_any", kNoTags},
+    {"provider_budget_config", kNoSpend},
+    {"alerting_config", kNoCallbacks},
+    {"plugins", kNoPlugins},
+    {"router_general_settings", "it concerns Python only"},
+    {"debug_level", "see the log level of weir-proxy"},
+    {"set_verbose", "see the log level of weir-proxy"},
+    {"ignore_invalid_deployments", "a deployment that is not valid is an error"},
+    {"enable_weighted_failover", "the next candidate is always drawn by weight"},
+    {"keepalive_seconds", "streams get no pings"},
+    {"enable_health_check_routing", kNoHealthCalls},
+    {"health_check_staleness_threshold", kNoHealthCalls},
+    {"deployment_affinity_ttl_seconds", "there is no affinity"},
+    {"model_group_affinity_config", "there is no affinity"},
+    {"routing_groups", "one strategy serves all groups"},
+    {"fallback_access_check", kNoPlugins},
+});
+
+constexpr auto kLitellmKeys = std::to_array<std::string_view>(
+    {"request_timeout", "num_retries", "fallbacks", "default_fallbacks", "context_window_fallbacks",
+     "content_policy_fallbacks", "allowed_fails", "cooldown_time", "priority_reservation",
+     "priority_reservation_settings", "callbacks", "success_callback", "failure_callback",
+     "json_logs", "turn_off_message_logging", "redact_user_api_key_info", "telemetry"});
+
+constexpr auto kLitellmIgnored = std::to_array<Ignored>({
+    {"cache", kNoCache},
+    {"cache_params", kNoCache},
+    {"enable_caching_on_provider_specific_optional_params", kNoCache},
+    {"drop_params", kBodiesPassUnchanged},
+    {"modify_params", kBodiesPassUnchanged},
+    {"add_function_to_prompt", kBodiesPassUnchanged},
+    {"set_verbose", "see the log level of weir-proxy"},
+    {"max_budget", kNoSpend},
+    {"budget_duration", kNoSpend},
+    {"max_end_user_budget", kNoSpend},
+    {"max_internal_user_budget", kNoSpend},
+    {"internal_user_budget_duration", kNoSpend},
+    {"default_internal_user_params", kNoDatabase},
+    {"default_team_settings", kNoDatabase},
+    {"default_team_params", kNoDatabase},
+    {"upperbound_key_generate_params", kNoDatabase},
+    {"default_key_generate_params", kNoDatabase},
+    {"key_generation_settings", kNoDatabase},
+    {"service_callback", kNoCallbacks},
+    {"audit_log_callbacks", kNoCallbacks},
+    {"langfuse_default_tags", kNoCallbacks},
+    {"s3_callback_params", kNoCallbacks},
+    {"guardrails", kNoPlugins},
+    {"post_call_rules", kNoPlugins},
+    {"pre_call_rules", kNoPlugins},
+    {"custom_provider_map", kNoPlugins},
+    {"force_ipv4", "addresses are tried in the resolver's order"},
+    {"ssl_verify", "certificates are always verified; see weir_settings.upstream.ca_file"},
+    {"ssl_certificate", "upstreams get no client certificate"},
+    {"network_mock", "mock answers come from weir-fake-server"},
+    {"num_retries_per_request", "see num_retries"},
+    {"enable_json_schema_validation", kBodiesPassUnchanged},
+    {"disable_end_user_cost_tracking", kNoSpend},
+    {"disable_end_user_cost_tracking_prometheus_only", kNoSpend},
+    {"prometheus_initialize_budget_metrics", kNoSpend},
+    {"custom_prometheus_metadata_labels", kNoCallbacks},
+    {"forward_traceparent_to_llm_provider", "headers of clients are not passed on"},
+    {"return_response_headers", "see docs/proxy.md for the headers of answers"},
+});
+
+/// The callbacks that are not needed, because what they do is built in.
+constexpr std::array<std::string_view, 4> kBuiltIn = {
+    "prometheus", "dynamic_rate_limiter", "dynamic_rate_limiter_v3", "parallel_request_limiter"};
+
+std::optional<std::uint32_t> count(const ConfigNode& node, std::uint64_t most) {
+    const auto value = node.whole(0, most);
+    if (!value) return std::nullopt;
+    return static_cast<std::uint32_t>(*value);
+}
+
+/// [{"a": ["b", "c"]}, …], as LiteLLM has it; a plain mapping is understood too.
+void read_lists(const ConfigNode& node, FallbackLists& lists) {
+    if (!node.present()) return;
+    const std::vector<ConfigNode> maps =
+        node.is_map() ? std::vector<ConfigNode>{node} : node.items();
+    for (const ConfigNode& map : maps) {
+        if (!map.expect_map("groups and their fallbacks")) continue;
+        for (const auto& [group, list] : map.members()) lists[group] = list.texts();
+    }
+}
+
+void read_fallbacks(const ConfigNode& settings, FallbackRules& rules) {
+    read_lists(settings.at("fallbacks"), rules.fallbacks);
+    read_lists(settings.at("context_window_fallbacks"), rules.context_window);
+    read_lists(settings.at("content_policy_fallbacks"), rules.content_policy);
+    const auto everybodys = settings.at("default_fallbacks").texts();
+    if (!everybodys.empty()) rules.fallbacks["*"] = everybodys;
+}
+
+PerKind read_per_kind(const ConfigNode& node, const std::string& ending) {
+    PerKind numbers;
+    if (!node.expect_map("numbers by class of error")) return numbers;
+    const std::array<std::pair<std::string, std::optional<std::uint32_t>*>, 6> names = {
+        {{"BadRequestError", &numbers.bad_request},
+         {"AuthenticationError", &numbers.auth},
+         {"TimeoutError", &numbers.timeout},
+         {"RateLimitError", &numbers.rate_limit},
+         {"ContentPolicyViolationError", &numbers.content_policy},
+         {"InternalServerError", &numbers.server_error}}};
+    std::vector<std::string> keys;
+    for (const auto& [name, number] : names) {
+        keys.push_back(name + ending);
+        *number = count(node.at(keys.back()), 1'000'000);
+    }
+    const std::vector<std::string_view> known(keys.begin(), keys.end());
+    node.only(known);
+    return numbers;
+}
+
+void read_aliases(const ConfigNode& node, RouterConfig& config) {
+    if (!node.expect_map("aliases and their groups")) return;
+    for (const auto& [alias, target] : node.members()) {
+        if (target.is_map()) {
+            target.only({"model", "hidden"});
+            const auto group = target.at("model").text();
+            if (!group) target.error("model is missing; expected the name of a group");
+            config.model_group_alias[alias] = {group.value_or(""),
+                                               target.at("hidden").boolean().value_or(false)};
+        } else if (const auto group = target.text()) {
+            config.model_group_alias[alias] = {*group, false};
+        }
+    }
+}
+
+void read_strategy(const ConfigNode& settings, RouterConfig& config) {
+    const ConfigNode node = settings.at("routing_strategy");
+    if (const auto name = node.text()) {
+        if (const auto strategy = strategy_from(*name)) {
+            config.strategy = *strategy;
+            config.routing_strategy = *name;
+        } else {
+            node.error(fmt::format(
+                "expected simple-shuffle, least-busy, usage-based-routing, usage-based-routing-v2, "
+                "latency-based-routing or cost-based-routing, found \"{}\"",
+                *name));
+        }
+    }
+    const ConfigNode args = settings.at("routing_strategy_args");
+    if (!args.expect_map("arguments of the strategy")) return;
+    args.only({"lowest_latency_buffer"},
+              std::to_array<Ignored>(
+                  {{"ttl", "averages are moving; old latencies fade"},
+                   {"max_latency_list_size", "averages are moving; old latencies fade"}}));
+    config.latency_buffer = args.at("lowest_latency_buffer").number(0, 1e6).value_or(0);
+}
+
+void read_retries(const ConfigNode& settings, RouterConfig& config) {
+    if (const auto n = count(settings.at("num_retries"), 100)) config.retries.num_retries = *n;
+    if (const auto t = settings.at("retry_after").seconds(0, 3600)) config.retries.least_wait = *t;
+    config.retries.policy = read_per_kind(settings.at("retry_policy"), "Retries");
+    const ConfigNode groups = settings.at("model_group_retry_policy");
+    if (!groups.expect_map("groups and their retry policies")) return;
+    for (const auto& [group, policy] : groups.members()) {
+        config.group_retry_policy[group] = read_per_kind(policy, "Retries");
+    }
+}
+
+void read_cooldowns(const ConfigNode& settings, CooldownRules& rules) {
+    // LiteLLM takes 3, its default, for "not set": then the rates decide.
+    constexpr std::uint32_t not_set = 3;
+    const auto allowed = count(settings.at("allowed_fails"), 1'000'000);
+    if (allowed) rules.allowed_fails = *allowed == not_set ? std::nullopt : allowed;
+    if (const auto t = settings.at("cooldown_time").seconds(0, kTimeoutMost))
+        rules.cooldown_time = *t;
+}
+
+void read_pre_call_checks(const ConfigNode& node) {
+    for (const std::string& name : node.texts()) {
+        if (name == "enforce_model_rate_limits") continue;  // that is what Weir does
+        node.warn(fmt::format("{} is not supported, it has no effect", name));
+    }
+}
+
+void read_priorities(const ConfigNode& settings, PrioritySettings& priorities) {
+    const ConfigNode shares = settings.at("priority_reservation");
+    if (shares.expect_map("priorities and their shares")) {
+        double sum = 0;
+        for (const auto& [name, node] : shares.members()) {
+            if (node.is_map()) {
+                node.error(
+                    "expected a share from 0 to 1; other kinds of reservation are not supported");
+            } else if (const auto share = node.number(0, 1)) {
+                priorities.shares[name] = *share;
+                sum += *share;
+            }
+        }
+        if (sum > 1.0 + 1e-9)
+            shares.error(fmt::format("the shares add up to {:g}, which is more than 1", sum));
+    }
+    const ConfigNode more = settings.at("priority_reservation_settings");
+    if (!more.expect_map("default_priority and saturation_threshold")) return;
+    more.only({"default_priority", "saturation_threshold"},
+              std::to_array<Ignored>(
+                  {{"saturation_check_cache_ttl", "saturation is known at every request"},
+                   {"saturation_policy", "see saturation_threshold"}}));
+    priorities.default_share =
+        more.at("default_priority").number(0, 1).value_or(priorities.default_share);
+    priorities.saturation_threshold =
+        more.at("saturation_threshold").number(0, 1).value_or(priorities.saturation_threshold);
+}
+
+void read_callbacks(const ConfigNode& node) {
+    for (const std::string& name : node.texts()) {
+        if (std::find(kBuiltIn.begin(), kBuiltIn.end(), name) != kBuiltIn.end()) continue;
+        node.warn(fmt::format("{} is not supported, it has no effect: {}", name, kNoCallbacks));
+    }
+}
+
+}  // namespace
+
+void read_router_settings(const ConfigNode& settings, RouterConfig& config) {
+    if (!settings.expect_map("router settings")) return;
+    settings.only(kRouterKeys, kRouterIgnored);
+    read_strategy(settings, config);
+    read_retries(settings, config);
+    read_cooldowns(settings, config.cooldowns);
+    config.cooldowns.disabled = settings.at("disable_cooldowns").boolean().value_or(false);
+    config.cooldowns.allowed_fails_policy =
+        read_per_kind(settings.at("allowed_fails_policy"), "AllowedFails");
+    read_fallbacks(settings, config.fallbacks);
+    if (const auto n = count(settings.at("max_fallbacks"), 100))
+        config.fallbacks.max_fallbacks = *n;
+    read_aliases(settings.at("model_group_alias"), config);
+    if (const auto t = settings.at("timeout").seconds(0.001, kTimeoutMost)) config.timeout = *t;
+    config.stream_timeout = settings.at("stream_timeout").seconds(0.001, kTimeoutMost);
+    config.default_max_parallel_requests = settings.at("default_max_parallel_requests").limit();
+    if (const auto p = settings.at("default_priority").whole(0, 255)) {
+        config.default_priority = static_cast<std::uint8_t>(*p);
+    }
+    config.enable_pre_call_checks = settings.at("enable_pre_call_checks").boolean().value_or(false);
+    read_pre_call_checks(settings.at("optional_pre_call_checks"));
+}
+
+void read_litellm_settings(const ConfigNode& settings, RouterConfig& config) {
+    if (!settings.expect_map("LiteLLM's settings")) return;
+    settings.only(kLitellmKeys, kLitellmIgnored);
+    config.timeout = settings.at("request_timeout").seconds(0.001, kTimeoutMost);
+    if (const auto n = count(settings.at("num_retries"), 100)) config.retries.num_retries = *n;
+    read_fallbacks(settings, config.fallbacks);
+    read_cooldowns(settings, config.cooldowns);
+    read_priorities(settings, config.priorities);
+    for (const char* key : {"callbacks", "success_callback", "failure_callback"})
+        read_callbacks(settings.at(key));
+    config.json_logs = settings.at("json_logs").boolean().value_or(false);
+    if (settings.at("turn_off_message_logging").boolean() == false) {
+        settings.at("turn_off_message_logging").warn("messages are never logged");
+    }
+}
+
+}  // namespace weir::router

@@ -1,0 +1,48 @@
+// The sections of a configuration file, one function each.
+//
+// Private to the reading of configurations. Thread safety: none.
+#pragma once
+
+#include "router/config.hpp"
+#include "router/config_node.hpp"
+
+namespace weir::router {
+
+/// `defaults` is router_settings.default_litellm_params. Needs config.weir to be read already.
+void read_model_list(const ConfigNode& list, const ConfigNode& defaults, RouterConfig& config);
+
+/// What LiteLLM reads first and router_settings may override.
+void read_litellm_settings(const ConfigNode& settings, RouterConfig& config);
+void read_router_settings(const ConfigNode& settings, RouterConfig& config);
+void read_general_settings(const ConfigNode& settings, RouterConfig& config);
+void read_weir_settings(const ConfigNode& settings, RouterConfig& config);
+
+/// keys, users, teams, end_users and end_user_default, all of weir_settings.
+void read_callers(const ConfigNode& settings, WeirSettings& weir);
+
+/// Names that refer to something that is not there.
+void check_references(const ConfigNode& top, const RouterConfig& config);
+
+/// A cost policy by its name.
+std::optional<CostPolicy> read_cost_policy(const ConfigNode& node);
+
+/// Whether `text` may stand in the value of a header field.
+bool fits_in_header(std::string_view text) noexcept;
+
+// Why settings have no effect.
+inline constexpr std::string_view kBodiesPassUnchanged = "bodies pass through unchanged";
+inline constexpr std::string_view kNoCache = "answers are not cached";
+inline constexpr std::string_view kNoSpend = "spend and budgets are not tracked";
+inline constexpr std::string_view kNoDatabase =
+    "there is no database; keys are declared in weir_settings.keys";
+inline constexpr std::string_view kNoRedis =
+    "processes of a host share their limits through shared memory";
+inline constexpr std::string_view kNoCallbacks =
+    "there are no callbacks; /metrics and the access log are built in";
+inline constexpr std::string_view kNoTags = "deployments are not chosen by tags";
+inline constexpr std::string_view kNoPlugins = "there are no Python hooks";
+inline constexpr std::string_view kNoHealthCalls = "upstreams are judged by the requests they get";
+inline constexpr std::string_view kNotOpenAi =
+    "it belongs to a provider that does not speak OpenAI's format";
+
+}  // namespace weir::router
