@@ -1,15 +1,29 @@
 #include "proxy/keys.hpp"
 
+#include <fmt/format.h>
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "shm/admission.hpp"
 
 namespace weir::proxy {
 namespace {
 
-router::ApiError unauthorized(std::string message) {
+/// End users come as clients please: their limits live in the segment, and here only as handles,
+/// which are dropped all at once when there are too many.
+constexpr std::size_t kEndUsersMax = 20'000;
+
+/// A deployment can have four: requests, tokens, input tokens, output tokens.
+constexpr std::size_t kDeploymentWindowsMax = 4;
+
+router::ApiError unauthorized(std::string message, std::string type = "auth_error") {
     router::ApiError error;
     error.status = 401;
-    error.type = "auth_error";
+    error.type = std::move(type);
     error.message = "Authentication Error, " + std::move(message);
     return error;
 }
@@ -30,30 +44,151 @@ std::variant<std::string_view, router::ApiError> presented(const router::Fields&
     return authorization.substr(scheme.size());
 }
 
-}  // namespace
-
-Keys::Keys(const router::RouterConfig& config) {
-    if (!config.master_key.empty()) entries_.push_back({digest(config.master_key), {"master key"}});
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fields& fields) const {
-    if (entries_.empty()) return &anybody_;
+}  // namespace
+
+Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
+    : config_(config), segment_(segment) {
+    if (config.key_limits_count_input_only) token_unit_ = shm::Unit::input_tokens;
+    if (config.key_limits_count_output_only) token_unit_ = shm::Unit::output_tokens;
+    if (!config.master_key.empty()) {
+        identities_[digest(config.master_key)] =
+            std::make_unique<Identity>(Identity{"master key", nullptr, {}});
+    }
+    const router::WeirSettings& weir = config.weir;
+    for (const router::KeyConfig& key : weir.keys) {
+        auto identity = std::make_unique<Identity>(Identity{key.name, &key, {}});
+        identity->limits.push_back(std::make_shared<LimitSet>("api_key", key.name, key.limits, weir.window,
+                                                              token_unit_, segment));
+        std::size_t windows = windows_max(key.limits) + end_user_windows(key);
+        add_owner(*identity, windows, "user", weir.users, key.user);
+        add_owner(*identity, windows, "team", weir.teams, key.team);
+        if (windows + kDeploymentWindowsMax > shm::kScopesMax) {
+            // A limit that would not be looked at would be a lie: say so at the start.
+            throw std::runtime_error(fmt::format(
+                "key '{}': with its user, team, models and end users it has {} limits, and a deployment may "
+                "have {} more; one request can be counted under at most {}",
+                key.name, windows, kDeploymentWindowsMax, shm::kScopesMax));
+        }
+        identities_[key.key.empty() ? from_hex(key.key_sha256) : digest(key.key)] = std::move(identity);
+    }
+}
+
+/// Nothing is added if nothing is declared of that name.
+void Keys::add_owner(Identity& identity, std::size_t& windows, std::string_view kind,
+                     const std::vector<router::OwnerConfig>& owners, const std::string& name) {
+    const auto declared = std::find_if(owners.begin(), owners.end(),
+                                       [&](const router::OwnerConfig& entry) { return entry.name == name; });
+    if (name.empty() || declared == owners.end()) return;
+    auto& set = owners_[fmt::format("{}:{}", kind, name)];
+    if (!set) {
+        set = std::make_shared<LimitSet>(kind, name, declared->limits, config_.weir.window, token_unit_,
+                                         segment_);
+    }
+    windows += windows_max(declared->limits);
+    identity.limits.push_back(set);
+}
+
+std::size_t Keys::end_user_windows(const router::KeyConfig& key) const noexcept {
+    std::size_t most = 0;
+    for (const router::OwnerConfig& declared : config_.weir.end_users) {
+        most = std::max(most, windows_max(declared.limits));
+    }
+    if (key.end_user) most = std::max(most, windows_max(key.end_user->limits));
+    if (config_.weir.end_user_default) most = std::max(most, windows_max(config_.weir.end_user_default->limits));
+    return most;
+}
+
+std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fields& fields,
+                                                               shm::Nanos unix_now) const {
+    if (identities_.empty()) return &anybody_;
     const auto key = presented(fields);
     if (const auto* error = std::get_if<router::ApiError>(&key)) return *error;
+    // The table is searched by the hash's bits, of which nothing can be learned about the key.
     const Digest wanted = digest(std::get<std::string_view>(key));
-    const Identity* found = nullptr;
-    for (const Entry& entry : entries_) {
-        // Every entry is looked at, so the time does not tell which one it was.
-        if (CRYPTO_memcmp(entry.digest.data(), wanted.data(), wanted.size()) == 0) found = &entry.identity;
+    const auto found = identities_.find(wanted);
+    if (found == identities_.end() ||
+        CRYPTO_memcmp(found->first.data(), wanted.data(), wanted.size()) != 0) {
+        return unauthorized("Invalid proxy server token passed.", "token_not_found_in_db");
     }
-    if (!found) return unauthorized("Invalid proxy server token passed.");
-    return found;
+    const Identity& identity = *found->second;
+    if (identity.config && identity.config->blocked) return unauthorized("Key is blocked.");
+    if (identity.config && identity.config->expires && *identity.config->expires <= unix_now) {
+        return unauthorized("Key is expired.", "expired_key");
+    }
+    return &identity;
+}
+
+std::string_view Keys::resolve(const Identity& identity, std::string_view model) noexcept {
+    if (!identity.config) return model;
+    const auto alias = identity.config->aliases.find(model);
+    return alias == identity.config->aliases.end() ? model : std::string_view(alias->second);
+}
+
+std::optional<router::ApiError> Keys::check_model(const Identity& identity, std::string_view model) const {
+    if (!identity.config || identity.config->models.empty()) return std::nullopt;
+    if (contains(identity.config->models, model)) return std::nullopt;
+    router::ApiError error;
+    error.status = 403;
+    error.type = "key_model_access_denied";
+    error.param = "model";
+    error.message = fmt::format("Key '{}' may not use the model '{}'.", identity.name, model);
+    return error;
+}
+
+void Keys::scopes_for(const Identity& identity, std::string_view model, std::string_view end_user,
+                      CallerScopes& out) {
+    out.clear();
+    for (const auto& set : identity.limits) set->append(model, out);
+    if (end_user.empty()) return;
+    out.end_user = end_user_set(identity, end_user);
+    if (out.end_user) out.end_user->append(model, out);
+}
+
+/// The limits of an end user: as declared by name, or by its key, or the default for all.
+std::shared_ptr<LimitSet> Keys::end_user_set(const Identity& identity, std::string_view end_user) {
+    const router::WeirSettings& weir = config_.weir;
+    const router::CallerConfig* limits = nullptr;
+    std::string name(end_user);
+    for (const router::OwnerConfig& declared : weir.end_users) {
+        if (declared.name == end_user) limits = &declared;
+    }
+    if (!limits && identity.config && identity.config->end_user) {
+        limits = &*identity.config->end_user;
+        name = identity.name + "/" + name;
+    }
+    if (!limits && weir.end_user_default) limits = &*weir.end_user_default;
+    if (!limits) return nullptr;
+    if (end_users_.size() >= kEndUsersMax) end_users_.clear();
+    auto& set = end_users_[name];
+    if (!set) {
+        set = std::make_shared<LimitSet>("end_user", name, limits->limits, weir.window, token_unit_, segment_);
+    }
+    return set;
 }
 
 Keys::Digest Keys::digest(std::string_view key) {
     Digest out;
     SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), out.data());
     return out;
+}
+
+Keys::Digest Keys::from_hex(std::string_view hex) {
+    const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : (c | 32) - 'a' + 10); };
+    Digest out{};
+    for (std::size_t i = 0; i < out.size() && 2 * i + 1 < hex.size(); ++i) {
+        out[i] = static_cast<unsigned char>(digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1]));
+    }
+    return out;
+}
+
+std::size_t Keys::DigestHash::operator()(const Digest& digest) const noexcept {
+    std::size_t bits;
+    std::memcpy(&bits, digest.data(), sizeof bits);
+    return bits;
 }
 
 }  // namespace weir::proxy

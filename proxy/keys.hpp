@@ -1,48 +1,80 @@
-// Who may use the proxy: the key of a request, checked.
+// Who may use the proxy, what, and how much: the key of a request, checked.
 //
 // Keys are kept as their SHA-256 and compared in constant time, so neither memory nor timing tells
 // one. No key appears in a message.
 //
-// Thread safety: const members from any thread.
+// Keys are declared in the configuration; whoever wants to keep them elsewhere fills an Identity
+// from there.
+//
+// Thread safety: none.
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
+#include "proxy/caller.hpp"
 #include "router/api_error.hpp"
 #include "router/config.hpp"
 #include "router/fields.hpp"
 
 namespace weir::proxy {
 
-/// Whom a key belongs to.
+/// Whom a key belongs to, and what it may do.
 struct Identity {
-    std::string name;      ///< "master key", or as configured
+    std::string name;                           ///< "master key", or as configured; for logs
+    const router::KeyConfig* config = nullptr;  ///< null for the master key and for anybody
+    std::vector<std::shared_ptr<LimitSet>> limits;
 };
 
 class Keys {
  public:
-    /// With no master key configured, everybody may do everything, as in LiteLLM.
-    explicit Keys(const router::RouterConfig& config);
+    /// With no key configured, everybody may do everything, as in LiteLLM. Throws
+    /// std::runtime_error if a key has more limits than one admission can span, and
+    /// shm::DirectoryFull. `config` must outlive it.
+    Keys(const router::RouterConfig& config, shm::Segment& segment);
 
     /// Whom `fields` identify: "authorization: Bearer …", or "api-key" and "x-api-key" as Azure's
-    /// and Anthropic's clients send it. Otherwise a 401 that says what is missing.
-    std::variant<const Identity*, router::ApiError> identify(const router::Fields& fields) const;
+    /// and Anthropic's clients send it. Otherwise a 401 that says what is missing. `unix_now` is
+    /// since 1970.
+    std::variant<const Identity*, router::ApiError> identify(const router::Fields& fields,
+                                                             shm::Nanos unix_now) const;
+
+    /// The model that `identity` means by `model`, where it has an alias for it.
+    static std::string_view resolve(const Identity& identity, std::string_view model) noexcept;
+
+    /// Empty if `identity` may ask for `model`; else the 403.
+    std::optional<router::ApiError> check_model(const Identity& identity, std::string_view model) const;
+
+    /// What a request of `identity` for `model` on behalf of `end_user` (may be empty) counts under.
+    void scopes_for(const Identity& identity, std::string_view model, std::string_view end_user,
+                    CallerScopes& out);
 
  private:
     using Digest = std::array<unsigned char, 32>;
-    struct Entry {
-        Digest digest;
-        Identity identity;
+    struct DigestHash {
+        std::size_t operator()(const Digest& digest) const noexcept;
     };
     static Digest digest(std::string_view key);
+    static Digest from_hex(std::string_view hex);
 
-    std::vector<Entry> entries_;
-    Identity anybody_{"anonymous"};
+    void add_owner(Identity& identity, std::size_t& windows, std::string_view kind,
+                   const std::vector<router::OwnerConfig>& owners, const std::string& name);
+    std::shared_ptr<LimitSet> end_user_set(const Identity& identity, std::string_view end_user);
+    std::size_t end_user_windows(const router::KeyConfig& key) const noexcept;
+
+    const router::RouterConfig& config_;
+    shm::Segment& segment_;
+    shm::Unit token_unit_ = shm::Unit::tokens;
+    std::unordered_map<Digest, std::unique_ptr<Identity>, DigestHash> identities_;
+    std::map<std::string, std::shared_ptr<LimitSet>> owners_;  // by kind and name
+    std::unordered_map<std::string, std::shared_ptr<LimitSet>> end_users_;
+    Identity anybody_{"anonymous", nullptr, {}};
 };
 
 }  // namespace weir::proxy

@@ -12,6 +12,15 @@ using router::ErrorCode;
 using router::Task;
 using router::TransportError;
 
+namespace {
+
+shm::Nanos unix_now() {
+    return std::chrono::duration_cast<shm::Nanos>(
+        std::chrono::system_clock::now().time_since_epoch());
+}
+
+}  // namespace
+
 Session::Session(Service& service, router::Socket socket)
     : service_(service), connection_(std::move(socket), service.pulse), grace_(*this) {
     service.pulse.watch(grace_);
@@ -140,30 +149,43 @@ Task<void> Session::answer_request() {
         }
         default: break;
     }
-    const auto identity = setup_->keys.identify(head_.fields);
+    const auto identity = setup_->keys.identify(head_.fields, unix_now());
     if (const auto* error = std::get_if<router::ApiError>(&identity)) {
         co_return co_await write(to_answer(*error));
     }
-    if (route.endpoint == Endpoint::models) co_return co_await write(models_answer(setup_->router.models()));
-    if (route.endpoint == Endpoint::model) {
-        if (setup_->router.knows(route.model)) co_return co_await write(model_answer(route.model));
-        co_return co_await refuse(404, "The model '" + route.model + "' does not exist.", "model");
-    }
-    co_await forward(route);
+    co_await answer_known(route, *std::get<const Identity*>(identity));
 }
 
-Task<void> Session::forward(const Route& route) {
+Task<void> Session::answer_known(const Route& route, const Identity& identity) {
+    router::Router& router = setup_->router;
+    switch (route.endpoint) {
+        case Endpoint::models: co_return co_await write(models_answer(router.models()));
+        case Endpoint::model:
+            if (!router.resolve(route.model).empty()) co_return co_await write(model_answer(route.model));
+            co_return co_await refuse(404, "The model '" + route.model + "' does not exist.", "model");
+        default: co_return co_await forward(route, identity);
+    }
+}
+
+Task<void> Session::forward(const Route& route, const Identity& identity) {
     auto read = reader_.read(body_, route.model.empty() ? router::ModelIn::body : router::ModelIn::path);
     if (const auto* bad = std::get_if<router::BadRequest>(&read)) {
         co_return co_await refuse(400, bad->message, std::string(bad->param));
     }
     auto& facts = std::get<router::RequestFacts>(read);
-    if (!route.model.empty()) facts.model = route.model;
+    facts.model = Keys::resolve(identity, route.model.empty() ? facts.model : route.model);
+    const std::string_view group = setup_->router.resolve(facts.model);
+    if (const auto denied = setup_->keys.check_model(identity, group.empty() ? facts.model : group)) {
+        co_return co_await write(to_answer(*denied));
+    }
+    setup_->keys.scopes_for(identity, group, facts.user, caller_);
 
     router::Request request;
     request.endpoint = route.upstream_path;
     request.body = body_;
     request.facts = &facts;
+    request.caller = {caller_.windows, caller_.holds};
+    request.generates = route.upstream_path != "/embeddings" && route.upstream_path != "/moderations";
     Call call(setup_->router, request);
     call_ = &call;
     connection_.watch_peer([this](router::Connection::PeerGone how) { client_left(how); });

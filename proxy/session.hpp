@@ -26,7 +26,7 @@ namespace weir::proxy {
 struct Setup {
     Setup(router::asio::io_context& io, const router::RouterConfig& config,
           const router::RouterOptions& options)
-        : router(io, config, options), keys(config) {
+        : router(io, config, options), keys(router.config(), router.segment()) {
         router.start();
     }
     router::Router router;
@@ -69,7 +69,8 @@ class Session : public std::enable_shared_from_this<Session> {
     router::Task<Read> read_body(router::HttpParser<true>& parser);
     bool take_body();
     router::Task<void> answer_request();
-    router::Task<void> forward(const Route& route);
+    router::Task<void> answer_known(const Route& route, const Identity& identity);
+    router::Task<void> forward(const Route& route, const Identity& identity);
     router::Task<void> relay(router::Call& call);
     router::Task<bool> write_pieces(router::Call& call, bool chunked);
     router::Task<void> break_off(router::Call& call, router::TransportError failure, bool chunked);
@@ -98,6 +99,7 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string body_;
     std::string out_;
     router::RequestReader reader_;
+    CallerScopes caller_;
     router::Call* call_ = nullptr;  // the one that is being answered
     bool idle_ = true;
     bool keep_alive_ = false;

@@ -1,4 +1,9 @@
-// One request's life in the router: placed, sent, answered piece by piece, settled.
+// One request's life in the router: placed, sent, tried again where that helps, answered piece by
+// piece, settled.
+//
+// What it is charged: each attempt counts as a request under its deployment's limits, for that is
+// how upstreams count; under the caller's limits the request counts once. Tokens are charged by what
+// the answer says it used.
 //
 // Thread safety: none.
 #pragma once
@@ -9,6 +14,8 @@
 
 #include "router/api_error.hpp"
 #include "router/exchange.hpp"
+#include "router/fallback.hpp"
+#include "router/outcome.hpp"
 #include "router/placement.hpp"
 #include "router/request.hpp"
 #include "router/usage.hpp"
@@ -21,10 +28,16 @@ class Router;
 struct Request {
     std::string_view endpoint = "/chat/completions";  ///< below api_base
     std::string_view body;
-    const RequestFacts* facts = nullptr;              ///< of `body`
+    const RequestFacts* facts = nullptr;  ///< of `body`
     std::string_view content_type = "application/json";
     bool generates = true;  ///< false for embeddings and the like, which have no completion
     CallerLimits caller{};
+};
+
+/// What it took to get an answer.
+struct Effort {
+    std::uint32_t retries = 0;
+    std::uint32_t fallbacks = 0;
 };
 
 class Call {
@@ -34,14 +47,21 @@ class Call {
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 
-    /// Until the head of an answer is there, or there will be none: then error() says why.
+    /// Until the head of an answer is there, or there will be none: then error() says why. An
+    /// upstream's own error, when it was the last word, is an answer.
     Task<void> start();
 
     const ApiError* error() const noexcept { return error_ ? &*error_ : nullptr; }
 
     /// The answer, if there is no error.
     const Exchange& answer() const noexcept { return *exchange_; }
+    /// Whose answer it is; null if no deployment was asked.
     const Deployment* deployment() const noexcept { return placement_.deployment; }
+    const Effort& effort() const noexcept { return effort_; }
+    /// The model group that was asked last: the one the client named, or a fallback.
+    std::string_view group() const noexcept { return group_; }
+    /// What the answer said it used, as far as it has been read.
+    std::optional<Usage> usage() const noexcept { return scanner_ ? scanner_->usage() : std::nullopt; }
 
     /// Reads on in the answer. After an error the answer is incomplete, and stays so.
     Task<TransportError> next();
@@ -50,23 +70,40 @@ class Call {
     void abort() noexcept;
 
  private:
+    Task<Outcome> try_group();
+    Task<Outcome> attempt();
     Task<TransportError> send();
-    void read_answer();
-    void settle(TransportError outcome);
-    Estimate cost_of(CostPolicy policy, const Estimate& reserved, bool answered) const;
-    void learn() const;
+    Task<void> pause(shm::Nanos duration);
+    bool find_place();
+    void count_failure(const Outcome& outcome, std::optional<shm::Nanos> retry_after);
+    void heed_quota();
+    bool others_available() const;
+    void fail(const Outcome& outcome, TransportError transport);
+    void leave_deployment(bool arrived);
+    void read_pieces();
+    void finish(bool whole);
+    Estimate cost_of(CostPolicy policy, const Estimate& reserved) const;
+    shm::Nanos patience() const;
 
     Router& router_;
     Request request_;
+    std::string_view group_;
     RequestSize size_;
     shm::LearnedEstimate learned_;
     Bill bill_;
-    Placement placement_;
+    shm::Ticket callers_;   // the first attempt's, once there is another: it holds the caller's charges
+    Placement placement_;   // the latest attempt's
     std::optional<Exchange> exchange_;
     std::optional<ApiError> error_;
+    std::optional<FallbackPlan> plan_;
     std::optional<UsageScanner> scanner_;
+    Effort effort_;
+    TransportError transport_ = TransportError::none;  // of the latest attempt
+    Timer* pausing_ = nullptr;
     shm::Nanos started_{};
+    shm::Nanos attempted_{};
     shm::Nanos first_byte_{};  // of the body
+    bool caller_refused_ = false;
     bool settled_ = false;
     bool aborted_ = false;
 };

@@ -10,6 +10,7 @@
 
 #include "router/config.hpp"
 #include "router/cost.hpp"
+#include "router/provider.hpp"
 #include "router/scope.hpp"
 #include "router/upstream.hpp"
 
@@ -25,7 +26,7 @@ class Deployment {
     std::vector<Scope>& scopes() noexcept { return scopes_; }
     shm::Gauge in_flight() const noexcept { return in_flight_; }
     shm::Health health() const noexcept { return health_; }
-    CostPolicy cost_policy() const noexcept { return CostPolicy::sum; }
+    CostPolicy cost_policy() const noexcept { return config_.cost_policy; }
     Upstream& upstream() const noexcept { return upstream_; }
 
     /// The model's name for the upstream, as a JSON string.
@@ -45,7 +46,7 @@ class Deployment {
     shm::Gauge in_flight_;
     shm::Health health_;
     std::string model_json_;
-    std::string path_;          // of api_base
+    UpstreamForm form_;
     std::string fixed_fields_;  // the same for every request
 };
 

@@ -89,14 +89,15 @@ Bill Bill::estimate(const RequestSize& size, const shm::LearnedEstimate& learned
     return bill;
 }
 
-void Placement::settle(const CallerLimits& caller, const Estimate& for_caller,
-                       const Estimate& for_deployment, shm::Nanos now) noexcept {
-    for (std::size_t i = 0; i < callers; ++i) {
-        ticket.settle(i, units_for(caller.scopes[i]->unit, for_caller), now);
-    }
+const Estimate& Placement::reserved(const Bill& bill) const noexcept {
+    return bill.deployment[static_cast<std::size_t>(deployment->cost_policy())].reserve;
+}
+
+void Placement::settle_deployment(bool arrived, const Estimate& cost, shm::Nanos now) noexcept {
     const auto& scopes = deployment->scopes();
     for (std::size_t i = 0; i < scopes.size(); ++i) {
-        ticket.settle(callers + i, units_for(scopes[i].unit, for_deployment), now);
+        const bool free = scopes[i].unit == shm::Unit::requests && !arrived;
+        ticket.settle(callers + i, free ? 0 : units_for(scopes[i].unit, cost), now);
     }
 }
 
@@ -109,10 +110,10 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
         if (admission.admitted()) return {deployment, std::move(admission.ticket), caller.scopes.size()};
         note(admission.refusal, Asked(*deployment, caller, bill), participant, now, refusal, first);
         first = false;
-        const bool callers = admission.refusal.in_holds
-                                 ? admission.refusal.index < caller.holds.size()
-                                 : admission.refusal.index < caller.scopes.size();
-        if (callers) break;  // no other deployment changes what the caller may use
+        refusal.callers = admission.refusal.in_holds
+                              ? admission.refusal.index < caller.holds.size()
+                              : admission.refusal.index < caller.scopes.size();
+        if (refusal.callers) break;  // no other deployment changes what the caller may use
     }
     return {};
 }

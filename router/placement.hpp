@@ -39,9 +39,12 @@ struct Placement {
     shm::Ticket ticket;
     std::size_t callers = 0;  ///< how many of the charges are the caller's
 
-    /// Charges what it has really cost.
-    void settle(const CallerLimits& caller, const Estimate& for_caller, const Estimate& for_deployment,
-                shm::Nanos now) noexcept;
+    /// What was reserved under the deployment's limits.
+    const Estimate& reserved(const Bill& bill) const noexcept;
+
+    /// Charges the deployment's limits what it has really cost; the request itself only if it may
+    /// have `arrived`.
+    void settle_deployment(bool arrived, const Estimate& cost, shm::Nanos now) noexcept;
 };
 
 /// Why none did.
@@ -49,6 +52,7 @@ struct NoPlace {
     shm::Refused reason = shm::Refused::over_limit;
     const Scope* scope = nullptr;           ///< the limit that refused; null if a gauge did
     std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
+    bool callers = false;                   ///< one of the caller's limits did: no deployment helps
 };
 
 /// Asks `candidates` in their order. `refusal` says why if none admits it.

@@ -111,8 +111,9 @@ class SplicedBody {
     /// Adds a piece; empty ones are left out.
     void add(std::string_view piece) noexcept;
 
- private:
     static constexpr std::size_t kPiecesMax = 20;
+
+ private:
     std::array<std::string_view, kPiecesMax> pieces_{};
     std::size_t count_ = 0;
     std::size_t bytes_ = 0;

@@ -1,5 +1,7 @@
 #include "router/router.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "router/call.hpp"
@@ -39,8 +41,12 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
             std::make_unique<Deployment>(entry, config_.weir, segment_, url, upstream_for(url)));
         groups_[entry.model_name].deployments.push_back(deployments_.back().get());
     }
+    for (const auto& deployment : deployments_) {
+        auto [by_id, made] = groups_.try_emplace(deployment->config().id);
+        if (made) by_id->second = {{deployment.get()}, {}, false};
+    }
     for (auto& [name, group] : groups_) group.learning = segment_.health("model", name);
-    strategy_ = strategy_from(config_.routing_strategy).value_or(Strategy::simple_shuffle);
+    strategy_ = config_.strategy;
     pulse_.on_beat([this, next = shm::Nanos{}](shm::Nanos now) mutable {
         if (now < next) return;
         next = now + kReapEvery;
@@ -56,23 +62,39 @@ void Router::stop() noexcept { pulse_.stop(); }
 
 Upstream& Router::upstream_for(const Url& url) {
     auto& upstream = upstreams_[(url.tls ? "https://" : "http://") + authority(url)];
-    if (!upstream) upstream = std::make_unique<Upstream>(io_, pulse_, url, UpstreamSettings{});
+    if (!upstream) upstream = std::make_unique<Upstream>(io_, pulse_, url, config_.weir.upstream);
     return *upstream;
 }
 
 std::vector<std::string> Router::models() const {
     std::vector<std::string> names;
-    for (const auto& [name, group] : groups_) names.push_back(name);
+    for (const auto& [name, group] : groups_) {
+        if (group.listed) names.push_back(name);
+    }
+    for (const auto& [name, alias] : config_.model_group_alias) {
+        if (!alias.hidden) names.push_back(name);
+    }
+    std::sort(names.begin(), names.end());
     return names;
+}
+
+std::string_view Router::resolve(std::string_view model) const {
+    if (const auto alias = config_.model_group_alias.find(model); alias != config_.model_group_alias.end()) {
+        model = alias->second.group;
+    }
+    const auto group = groups_.find(model);
+    return group != groups_.end() ? std::string_view(group->first) : std::string_view();
 }
 
 std::span<Deployment* const> Router::candidates(std::string_view model, bool stream, shm::Nanos now) {
     const auto& deployments = groups_.find(model)->second.deployments;
     snapshots_.clear();
     for (Deployment* deployment : deployments) snapshots_.push_back(snapshot(*deployment, now));
-    const auto ordered = chooser_.order(snapshots_, {strategy_, 0, stream}, RandomSource(random_));
+    const auto ordered = chooser_.order(snapshots_, {strategy_, config_.latency_buffer, stream}, RandomSource(random_));
     order_.clear();
-    for (const std::uint32_t index : ordered.all) order_.push_back(deployments[index]);
+    for (const std::uint32_t index : ordered.all.first(ordered.healthy)) {
+        order_.push_back(deployments[index]);
+    }
     return order_;
 }
 
@@ -83,6 +105,8 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
     candidate.weight = config.weight;
     candidate.rpm = config.rpm;
     candidate.tpm = config.tpm;
+    candidate.order = config.order;
+    candidate.cost = config.cost();
     candidate.cooling = shm::cooldown_until(deployment.health()) > now;
     if (strategy_ == Strategy::least_busy) {
         candidate.in_flight = participant_.in_flight(deployment.in_flight());
@@ -100,6 +124,34 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
         candidate.ttft = health.ttft_avg;
     }
     return candidate;
+}
+
+ApiError Router::all_cooling(std::string_view model, shm::Nanos now) const {
+    shm::Nanos soonest = kNever;
+    for (const Deployment* deployment : groups_.find(model)->second.deployments) {
+        soonest = std::min(soonest, shm::cooldown_until(deployment->health()));
+    }
+    ApiError error;
+    error.status = 429;
+    error.type = "throttling_error";
+    error.retry_after = std::max(soonest - now, shm::Nanos(1));
+    error.message = fmt::format(
+        "No deployments available for selected model, all are cooling down after failures. Try again "
+        "in {:.3f} seconds. Passed model={}",
+        std::chrono::duration<double>(*error.retry_after).count(), model);
+    return error;
+}
+
+RetryRules Router::retry_rules(std::string_view model, const RequestFacts& facts) const {
+    RetryRules rules = config_.retries;
+    const auto own = config_.group_retry_policy.find(model);
+    if (own != config_.group_retry_policy.end()) rules.policy = own->second;
+    if (facts.num_retries) rules.num_retries = *facts.num_retries;
+    return rules;
+}
+
+bool Router::has_fallback(std::string_view model, Kind kind) const {
+    return !fallbacks_for(config_.fallbacks, model, kind).empty();
 }
 
 Task<Reply> Router::complete(std::string body, std::string endpoint) {

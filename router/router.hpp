@@ -56,10 +56,11 @@ class Router {
     /// A refusal or failure is a Reply too, in OpenAI's error shape. For pieces as they come: Call.
     Task<Reply> complete(std::string body, std::string endpoint = "/chat/completions");
 
-    /// Whether clients may ask for `model`.
-    bool knows(std::string_view model) const noexcept { return groups_.find(model) != groups_.end(); }
+    /// The group that `model` means: a group's name, an alias, a deployment's id, or a name that a
+    /// wildcard takes. Empty if there is none.
+    std::string_view resolve(std::string_view model) const;
 
-    /// The names that clients may ask for, sorted.
+    /// The names that clients may ask for, sorted; those that are hidden left out.
     std::vector<std::string> models() const;
 
     const RouterConfig& config() const noexcept { return config_; }
@@ -72,12 +73,20 @@ class Router {
     struct Group {
         std::vector<Deployment*> deployments;
         shm::Health learning;  // of the sizes of prompts and completions
+        bool listed = true;
     };
 
     Upstream& upstream_for(const Url& url);
 
-    /// The deployments of `model` in the order in which to ask them. Good until the next call.
+    /// The deployments of `model` that are not cooling down, in the order in which to ask them. Good
+    /// until the next call.
     std::span<Deployment* const> candidates(std::string_view model, bool stream, shm::Nanos now);
+
+    /// The error of a group whose deployments are all cooling down.
+    ApiError all_cooling(std::string_view model, shm::Nanos now) const;
+
+    RetryRules retry_rules(std::string_view model, const RequestFacts& facts) const;
+    bool has_fallback(std::string_view model, Kind kind) const;
 
     shm::Health learning_of(std::string_view model) const { return groups_.find(model)->second.learning; }
     Candidate snapshot(Deployment& deployment, shm::Nanos now) const;

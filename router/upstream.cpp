@@ -13,7 +13,7 @@ constexpr shm::Nanos kAskAfterIdle = std::chrono::milliseconds(500);
 }  // namespace
 
 Upstream::Upstream(asio::io_context& io, Pulse& pulse, const Url& url,
-                   const UpstreamSettings& settings)
+                   const ConnectionSettings& settings)
     : io_(io), pulse_(pulse), url_(url), settings_(settings) {
     if (url_.tls) {
         tls_ = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
@@ -31,7 +31,7 @@ Task<Upstream::Acquired> Upstream::acquire(bool fresh) {
         if (auto connection = take_idle()) co_return Acquired{std::move(connection)};
     }
     const shm::Nanos deadline = shm::now() + settings_.connect_timeout;
-    while (open_ >= settings_.connections_max) {
+    while (open_ >= settings_.max_per_upstream) {
         if (auto connection = take_idle()) {
             if (!fresh) co_return Acquired{std::move(connection)};
             release(std::move(connection), false);
@@ -104,7 +104,7 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
 }
 
 Task<TransportError> Upstream::resolve() {
-    if (!endpoints_.empty() && shm::now() - resolved_at_ < settings_.resolved_for &&
+    if (!endpoints_.empty() && shm::now() - resolved_at_ < settings_.dns_ttl &&
         resolved_at_ != shm::Nanos{}) {
         co_return TransportError::none;
     }
@@ -129,7 +129,7 @@ Task<TransportError> Upstream::resolve() {
 }
 
 void Upstream::close_idle(shm::Nanos now) {
-    while (!idle_.empty() && now - idle_.front()->idle_since > settings_.idle_max) {
+    while (!idle_.empty() && now - idle_.front()->idle_since > settings_.idle_timeout) {
         idle_.erase(idle_.begin());
         --open_;
     }

@@ -8,24 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "router/config.hpp"
 #include "router/connection.hpp"
 #include "router/url.hpp"
 
 namespace weir::router {
 
-/// How connections to upstreams are made and kept.
-struct UpstreamSettings {
-    std::size_t connections_max = 1000;                      ///< of one process to one upstream
-    shm::Nanos connect_timeout = std::chrono::seconds(5);    ///< TCP and TLS together
-    shm::Nanos idle_max = std::chrono::seconds(60);          ///< kept alive without use
-    shm::Nanos resolved_for = std::chrono::seconds(30);      ///< before the name is looked up again
-    std::string ca_file;                                     ///< PEM; empty: the system's
-};
-
 class Upstream {
  public:
     /// `pulse` must outlive it. Reads the trusted certificates if `url` is https.
-    Upstream(asio::io_context& io, Pulse& pulse, const Url& url, const UpstreamSettings& settings);
+    Upstream(asio::io_context& io, Pulse& pulse, const Url& url, const ConnectionSettings& settings);
 
     struct Acquired {
         std::unique_ptr<Connection> connection;  ///< null if and only if there is an error
@@ -61,7 +53,7 @@ class Upstream {
     asio::io_context& io_;
     Pulse& pulse_;
     Url url_;
-    UpstreamSettings settings_;
+    ConnectionSettings settings_;
     std::unique_ptr<asio::ssl::context> tls_;
     std::vector<Tcp::endpoint> endpoints_;
     shm::Nanos resolved_at_{};

@@ -347,11 +347,19 @@ void Ticket::cancel(Nanos now) noexcept {
 void Ticket::close() noexcept {
     ParticipantImpl* me = std::exchange(participant_, nullptr);
     if (me == nullptr || !me->usable()) return;
-    for (std::size_t i = 0; i < holds_count_; ++i) {
-        // ORDER(life): acquire; as in still_lives.
-        if (holds_[i]->life.load(std::memory_order_acquire) != hold_generations_[i]) continue;
-        GaugeCells::drop(me->segment->cells(*holds_[i]), me->slot, me->contention.retries);
-    }
+    for (std::size_t i = 0; i < holds_count_; ++i) drop_hold(*me, i);
+}
+
+void Ticket::release(std::size_t hold) noexcept {
+    if (participant_ == nullptr || hold >= holds_count_ || !participant_->usable()) return;
+    drop_hold(*participant_, hold);
+}
+
+void Ticket::drop_hold(ParticipantImpl& me, std::size_t hold) noexcept {
+    GaugeRecord* gauge = std::exchange(holds_[hold], nullptr);
+    // ORDER(life): acquire; as in still_lives.
+    if (!gauge || gauge->life.load(std::memory_order_acquire) != hold_generations_[hold]) return;
+    GaugeCells::drop(me.segment->cells(*gauge), me.slot, me.contention.retries);
 }
 
 }  // namespace weir::shm

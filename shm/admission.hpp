@@ -17,7 +17,7 @@ class Participant;
 struct ParticipantImpl;
 
 /// The most window limiters, and likewise gauges, that one decision can span.
-inline constexpr std::size_t kScopesMax = 8;
+inline constexpr std::size_t kScopesMax = 16;
 
 /// One window to charge.
 struct Charge {
@@ -76,6 +76,10 @@ class Ticket {
     /// Gives everything back: for a request that was certainly never sent.
     void cancel(Nanos now) noexcept;
 
+    /// Frees one in-flight slot (its place in Demand::holds) before the ticket ends: for a request
+    /// that goes on elsewhere. Doing it twice does nothing.
+    void release(std::size_t hold) noexcept;
+
     /// Frees the in-flight slots and ends the ticket; what is charged stays. Further calls do
     /// nothing.
     void close() noexcept;
@@ -95,6 +99,7 @@ class Ticket {
     };
 
     void take(Ticket& other) noexcept;
+    void drop_hold(ParticipantImpl& me, std::size_t hold) noexcept;
 
     ParticipantImpl* participant_ = nullptr;
     Nanos admitted_at_{};

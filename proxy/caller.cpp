@@ -1,0 +1,51 @@
+#include "proxy/caller.hpp"
+
+#include <algorithm>
+
+namespace weir::proxy {
+namespace {
+
+constexpr shm::Nanos kDay = std::chrono::hours(24);
+
+}  // namespace
+
+LimitSet::LimitSet(std::string_view kind, std::string_view name,
+                   const router::CallerLimitsConfig& limits, shm::Nanos window, shm::Unit token_unit,
+                   shm::Segment& segment) {
+    const auto add = [&](std::deque<router::Scope>& to, std::string scope, std::string scope_name,
+                         shm::Unit unit, shm::Nanos length, std::optional<std::uint64_t> units) {
+        if (!units) return;
+        to.push_back({std::move(scope), std::move(scope_name), unit, length, *units, {}});
+        to.back().look_up(segment);
+    };
+    const std::string own(kind);
+    const std::string owner(name);
+    add(windows_, own, owner, shm::Unit::requests, window, limits.rpm);
+    add(windows_, own, owner, token_unit, window, limits.tpm);
+    add(windows_, own, owner, shm::Unit::requests, kDay, limits.rpd);
+    add(windows_, own, owner, token_unit, kDay, limits.tpd);
+    // A name cannot end in what starts the next part: neither keys nor groups are empty.
+    for (const auto& [model, units] : limits.model_rpm) {
+        add(by_model_[model], "model_per_" + own, owner + "/" + model, shm::Unit::requests, window, units);
+    }
+    for (const auto& [model, units] : limits.model_tpm) {
+        add(by_model_[model], "model_per_" + own, owner + "/" + model, token_unit, window, units);
+    }
+    if (limits.max_parallel_requests) hold_ = segment.gauge(kind, name, *limits.max_parallel_requests);
+}
+
+void LimitSet::append(std::string_view model, CallerScopes& out) {
+    for (router::Scope& scope : windows_) out.windows.push_back(&scope);
+    if (const auto own = by_model_.find(model); own != by_model_.end()) {
+        for (router::Scope& scope : own->second) out.windows.push_back(&scope);
+    }
+    if (hold_) out.holds.push_back(*hold_);
+}
+
+std::size_t windows_max(const router::CallerLimitsConfig& limits) noexcept {
+    const std::size_t own = limits.rpm.has_value() + std::size_t{limits.tpm.has_value()} +
+                            limits.rpd.has_value() + std::size_t{limits.tpd.has_value()};
+    return own + !limits.model_rpm.empty() + !limits.model_tpm.empty();
+}
+
+}  // namespace weir::proxy
