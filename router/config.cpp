@@ -4,6 +4,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <sstream>
 
@@ -12,6 +13,19 @@
 
 namespace weir::router {
 namespace {
+
+constexpr auto kSections =
+    std::to_array<std::string_view>({"model_list", "router_settings", "litellm_settings",
+                                     "general_settings", "environment_variables", "weir_settings"});
+
+constexpr auto kIgnoredSections = std::to_array<Ignored>(
+    {{"include", "put everything into one file"},
+     {"guardrails", kNoPlugins},
+     {"mcp_servers", "there is no gateway for MCP"},
+     {"credential_list", "give api_key and api_base to the deployments"},
+     {"finetune_settings", "there are no endpoints for files and fine-tuning"},
+     {"files_settings", "there are no endpoints for files and fine-tuning"},
+     {"vector_store_registry", "there are no vector stores"}});
 
 /// What os.environ/X refers to before the environment itself.
 void read_variables(const ConfigNode& section, ConfigRun& run) {
@@ -22,17 +36,7 @@ void read_variables(const ConfigNode& section, ConfigRun& run) {
 }
 
 void read_sections(const ConfigNode& top, ConfigRun& run, RouterConfig& config) {
-    constexpr auto ignored = std::to_array<Ignored>(
-        {{"include", "put everything into one file"},
-         {"guardrails", kNoPlugins},
-         {"mcp_servers", "there is no gateway for MCP"},
-         {"credential_list", "give api_key and api_base to the deployments"},
-         {"finetune_settings", "there are no endpoints for files and fine-tuning"},
-         {"files_settings", "there are no endpoints for files and fine-tuning"},
-         {"vector_store_registry", "there are no vector stores"}});
-    top.only({"model_list", "router_settings", "litellm_settings", "general_settings",
-              "environment_variables", "weir_settings"},
-             ignored);
+    top.only(kSections, kIgnoredSections);
     read_variables(top.at("environment_variables"), run);
     read_litellm_settings(top.at("litellm_settings"), config);
     read_router_settings(top.at("router_settings"), config);
@@ -44,6 +48,10 @@ void read_sections(const ConfigNode& top, ConfigRun& run, RouterConfig& config) 
 }
 
 }  // namespace
+
+SettingTable top_settings() noexcept {
+    return {"sections", kSections, kIgnoredSections};
+}
 
 bool LoadedConfig::ok() const {
     return std::none_of(problems.begin(), problems.end(),

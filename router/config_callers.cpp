@@ -15,12 +15,31 @@ constexpr auto kCallerKeys = std::to_array<std::string_view>(
     {"rpm_limit", "tpm_limit", "rpd_limit", "tpd_limit", "max_parallel_requests", "model_rpm_limit",
      "model_tpm_limit", "models"});
 
-/// What every caller may have, and what only some may.
-std::vector<std::string_view> keys_with(std::initializer_list<std::string_view> more) {
-    std::vector<std::string_view> keys(kCallerKeys.begin(), kCallerKeys.end());
-    keys.insert(keys.end(), more.begin(), more.end());
-    return keys;
-}
+constexpr auto kOwnerKeys = std::to_array<std::string_view>(
+    {"name", "rpm_limit", "tpm_limit", "rpd_limit", "tpd_limit", "max_parallel_requests",
+     "model_rpm_limit", "model_tpm_limit", "models"});
+
+constexpr auto kKeyKeys = std::to_array<std::string_view>({"name",
+                                                           "key_alias",
+                                                           "user_id",
+                                                           "team_id",
+                                                           "key",
+                                                           "key_sha256",
+                                                           "user",
+                                                           "team",
+                                                           "priority",
+                                                           "expires",
+                                                           "blocked",
+                                                           "end_user",
+                                                           "aliases",
+                                                           "rpm_limit",
+                                                           "tpm_limit",
+                                                           "rpd_limit",
+                                                           "tpd_limit",
+                                                           "max_parallel_requests",
+                                                           "model_rpm_limit",
+                                                           "model_tpm_limit",
+                                                           "models"});
 
 constexpr auto kCallerIgnored = std::to_array<Ignored>({
     {"max_budget", kNoSpend},
@@ -33,9 +52,7 @@ constexpr auto kCallerIgnored = std::to_array<Ignored>({
     {"tags", kNoTags},
     {"metadata", "give priority itself"},
     {"duration", "give expires"},
-    {"key_alias", "give name"},
-    {"user_id", "give user"},
-    {"team_id", "give team"},
+
     {"guardrails", kNoPlugins},
     {"rpm_limit_type", "limits always hold"},
     {"tpm_limit_type", "limits always hold"},
@@ -74,23 +91,28 @@ std::optional<CallerConfig> read_end_user(const ConfigNode& node) {
     return caller;
 }
 
+/// Weir's word for something, or else LiteLLM's.
+ConfigNode either(const ConfigNode& node, const char* ours, const char* litellms) {
+    return node.at(ours).present() ? node.at(ours) : node.at(litellms);
+}
+
 std::string read_name(const ConfigNode& node, std::set<std::string>& taken) {
-    const std::string name = node.at("name").text().value_or("");
+    const ConfigNode place = either(node, "name", "key_alias");
+    const std::string name = place.text().value_or("");
     if (name.empty()) {
         node.error("name is missing; its counters go by it");
     } else if (!taken.insert(name).second) {
-        node.at("name").error(fmt::format("\"{}\" is used twice", name));
+        place.error(fmt::format("\"{}\" is used twice", name));
     }
     return name;
 }
 
 std::vector<OwnerConfig> read_owners(const ConfigNode& list) {
-    static const auto known = keys_with({"name"});
     std::vector<OwnerConfig> owners;
     std::set<std::string> taken;
     for (const ConfigNode& node : list.items()) {
         if (!node.expect_map("name and limits")) continue;
-        node.only(known, kCallerIgnored);
+        node.only(kOwnerKeys, kCallerIgnored);
         OwnerConfig owner;
         owner.name = read_name(node, taken);
         read_caller(node, owner);
@@ -152,8 +174,8 @@ KeyConfig read_key(const ConfigNode& node, std::set<std::string>& names,
     key.name = read_name(node, names);
     read_secret(node, key, secrets);
     read_caller(node, key);
-    key.user = node.at("user").text().value_or("");
-    key.team = node.at("team").text().value_or("");
+    key.user = either(node, "user", "user_id").text().value_or("");
+    key.team = either(node, "team", "team_id").text().value_or("");
     key.priority = node.at("priority").text().value_or("");
     key.expires = read_expires(node.at("expires"));
     key.blocked = node.at("blocked").boolean().value_or(false);
@@ -169,14 +191,16 @@ KeyConfig read_key(const ConfigNode& node, std::set<std::string>& names,
 
 }  // namespace
 
+SettingTable caller_settings() noexcept {
+    return {"weir_settings.keys", kKeyKeys, kCallerIgnored};
+}
+
 void read_callers(const ConfigNode& settings, WeirSettings& weir) {
-    static const auto known = keys_with({"name", "key", "key_sha256", "user", "team", "priority",
-                                         "expires", "blocked", "end_user", "aliases"});
     std::set<std::string> names;
     std::set<std::string> secrets;
     for (const ConfigNode& node : settings.at("keys").items()) {
         if (!node.expect_map("name, key and limits")) continue;
-        node.only(known, kCallerIgnored);
+        node.only(kKeyKeys, kCallerIgnored);
         weir.keys.push_back(read_key(node, names, secrets));
     }
     weir.users = read_owners(settings.at("users"));

@@ -9,6 +9,14 @@
 namespace weir::router {
 namespace {
 
+constexpr auto kGeneralKeys = std::to_array<std::string_view>(
+    {"master_key", "max_request_size_mb", "token_rate_limit_type", "global_max_parallel_requests"});
+
+constexpr auto kWeirKeys = std::to_array<std::string_view>(
+    {"segment", "segment_size", "window_seconds", "max_body_bytes", "upstream_timeout_seconds",
+     "queue", "upstream", "fail_mode", "expected_hosts", "drain_seconds", "cost_policy", "keys",
+     "users", "teams", "end_users", "end_user_default"});
+
 constexpr auto kGeneralIgnored = std::to_array<Ignored>({
     {"database_url", kNoDatabase},
     {"database_connection_pool_limit", kNoDatabase},
@@ -122,11 +130,17 @@ bool fits_in_header(std::string_view text) noexcept {
     });
 }
 
+SettingTable general_settings() noexcept {
+    return {"general_settings", kGeneralKeys, kGeneralIgnored};
+}
+
+SettingTable weir_settings() noexcept {
+    return {"weir_settings", kWeirKeys, {}};
+}
+
 void read_general_settings(const ConfigNode& settings, RouterConfig& config) {
     if (!settings.expect_map("general settings")) return;
-    settings.only({"master_key", "max_request_size_mb", "token_rate_limit_type",
-                   "global_max_parallel_requests"},
-                  kGeneralIgnored);
+    settings.only(kGeneralKeys, kGeneralIgnored);
     read_master_key(settings.at("master_key"), config);
     if (const auto mb = settings.at("max_request_size_mb").number(0.001, 4096)) {
         config.weir.max_body_bytes = static_cast<std::uint64_t>(*mb * (1u << 20));
@@ -144,10 +158,7 @@ void read_general_settings(const ConfigNode& settings, RouterConfig& config) {
 
 void read_weir_settings(const ConfigNode& settings, RouterConfig& config) {
     if (!settings.expect_map("Weir's settings")) return;
-    settings.only({"segment", "segment_size", "window_seconds", "max_body_bytes",
-                   "upstream_timeout_seconds", "queue", "upstream", "fail_mode", "expected_hosts",
-                   "drain_seconds", "cost_policy", "keys", "users", "teams", "end_users",
-                   "end_user_default"});
+    settings.only(kWeirKeys);
     auto& weir = config.weir;
     weir.segment = settings.at("segment").text().value_or(weir.segment);
     weir.segment_size = settings.at("segment_size")

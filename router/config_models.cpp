@@ -307,6 +307,10 @@ void give_ids(std::vector<DeploymentConfig>& list, const ConfigNode& node) {
 
 }  // namespace
 
+SettingTable deployment_settings() noexcept {
+    return {"litellm_params", kParams, kIgnoredParams};
+}
+
 void read_model_list(const ConfigNode& list, const ConfigNode& defaults, RouterConfig& config) {
     if (!list.is_list() || list.size() == 0) {
         list.error("expected a list of at least one deployment, found " + list.found());

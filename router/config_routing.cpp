@@ -264,6 +264,14 @@ void read_callbacks(const ConfigNode& node) {
 
 }  // namespace
 
+SettingTable router_settings() noexcept {
+    return {"router_settings", kRouterKeys, kRouterIgnored};
+}
+
+SettingTable litellm_settings() noexcept {
+    return {"litellm_settings", kLitellmKeys, kLitellmIgnored};
+}
+
 void read_router_settings(const ConfigNode& settings, RouterConfig& config) {
     if (!settings.expect_map("router settings")) return;
     settings.only(kRouterKeys, kRouterIgnored);

@@ -29,6 +29,20 @@ std::optional<CostPolicy> read_cost_policy(const ConfigNode& node);
 /// Whether `text` may stand in the value of a header field.
 bool fits_in_header(std::string_view text) noexcept;
 
+/// The settings of one section: what the documentation has to list.
+struct SettingTable {
+    std::string_view section;
+    std::span<const std::string_view> known;
+    std::span<const Ignored> ignored;
+};
+SettingTable deployment_settings() noexcept;  ///< litellm_params
+SettingTable router_settings() noexcept;
+SettingTable litellm_settings() noexcept;
+SettingTable general_settings() noexcept;
+SettingTable weir_settings() noexcept;
+SettingTable caller_settings() noexcept;  ///< of keys; users, teams and end users have some of them
+SettingTable top_settings() noexcept;     ///< the sections themselves
+
 // Why settings have no effect.
 inline constexpr std::string_view kBodiesPassUnchanged = "bodies pass through unchanged";
 inline constexpr std::string_view kNoCache = "answers are not cached";

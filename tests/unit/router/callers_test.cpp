@@ -119,6 +119,17 @@ TEST_CASE("what may be a mistake with keys is a warning") {
     CHECK(errors(with_keys("{name: k, key: sk-1, max_budget: 5, rpm: 3}")).empty());
 }
 
+TEST_CASE("LiteLLM's words are understood too") {
+    const auto weir =
+        good(kMinimal +
+             "weir_settings: {keys: [{key_alias: k, key: sk-1, user_id: u, team_id: t}],"
+             " users: [{name: u}], teams: [{name: t}]}")
+            .weir;
+    CHECK(weir.keys[0].name == "k");
+    CHECK(weir.keys[0].user == "u");
+    CHECK(weir.keys[0].team == "t");
+}
+
 TEST_CASE("a hash in capitals is the same hash") {
     std::string capitals = kHash;
     for (auto& c : capitals) c = c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c;
