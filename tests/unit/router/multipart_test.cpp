@@ -1,0 +1,149 @@
+#include "router/multipart.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <initializer_list>
+#include <random>
+#include <string>
+
+using namespace weir::router;
+
+namespace {
+
+constexpr std::string_view kType = "multipart/form-data; boundary=\"xYz\"";
+
+std::string part(const std::string& name, const std::string& content) {
+    return "--xYz\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + content +
+           "\r\n";
+}
+
+std::string form(std::initializer_list<std::string> parts) {
+    std::string body;
+    for (const auto& p : parts) body += p;
+    return body + "--xYz--\r\n";
+}
+
+const std::string kFile =
+    "--xYz\r\ncontent-disposition: form-data; filename=\"a;name=model.wav\"; "
+    "name=\"file\"\r\nContent-Type: "
+    "audio/wav\r\n\r\n" +
+    std::string("RIFF\0\r\n--xY\r\n\r\nmodel", 22) + "\r\n";
+
+RequestFacts facts_of(const std::string& body, ModelIn where = ModelIn::body) {
+    auto read = read_form(body, kType, where);
+    if (const auto* bad = std::get_if<BadRequest>(&read)) FAIL(bad->message);
+    return std::get<RequestFacts>(read);
+}
+
+std::string refused(const std::string& body, std::string_view type = kType) {
+    const auto read = read_form(body, type);
+    if (std::holds_alternative<RequestFacts>(read)) return "accepted";
+    return std::string(std::get<BadRequest>(read).param);
+}
+
+std::string spliced(const std::string& body, ModelIn where = ModelIn::body) {
+    return splice_form(body, facts_of(body, where), kType, "new").joined();
+}
+
+}  // namespace
+
+TEST_CASE("the model of a form is found and replaced, all else stays") {
+    const auto body =
+        form({kFile, part("model", "whisper-1"), part("prompt", "hello"), part("user", "ann")});
+    const auto facts = facts_of(body);
+    CHECK(facts.model == "whisper-1");
+    CHECK(facts.prompt_bytes == 5);
+    CHECK(facts.user == "ann");
+    CHECK(facts.n == 1);
+    CHECK_FALSE(facts.stream);
+    CHECK(spliced(body) ==
+          form({kFile, part("model", "new"), part("prompt", "hello"), part("user", "ann")}));
+    CHECK(spliced("preamble\r\n" + body + "epilogue").find("preamble\r\n--xYz") == 0);
+    CHECK(facts_of(form({part("model", "m"), part("n", "3"), part("stream", "True")})).n == 3);
+    CHECK(facts_of(form({part("model", "m"), part("stream", "True")})).stream);
+}
+
+TEST_CASE("a model named by the path is added as the first part") {
+    CHECK(spliced(form({kFile}), ModelIn::path) == form({part("model", "new"), kFile}));
+    CHECK(spliced(form({}), ModelIn::path) == form({part("model", "new")}));
+    CHECK(refused(form({kFile})) == "model");
+}
+
+TEST_CASE("fields for the router are left out wherever they stand") {
+    const auto clean = form({kFile, part("model", "new"), part("a", "b")});
+    const auto p = part("priority", "7");
+    const auto t = part("timeout", "2.5");
+    const auto m = part("model", "m");
+    const auto a = part("a", "b");
+    for (const auto& body :
+         {form({p, kFile, m, a, t}), form({kFile, p, t, m, a}), form({kFile, m, p, a, t}),
+          form({kFile, m, a, p, t}), form({p, t, kFile, m, a})}) {
+        CHECK(spliced(body) == clean);
+        CHECK(facts_of(body).priority == 7);
+        CHECK(facts_of(body).timeout_seconds == 2.5);
+    }
+    CHECK(facts_of(form({m, part("priority", "1000")})).priority == 255);
+    CHECK(facts_of(form({m, part("max_wait_seconds", "3"), part("num_retries", "1")}))
+              .max_wait_seconds == 3.0);
+    CHECK(refused(form({m, part("priority", "high")})) == "request_body");
+    CHECK(refused(form({m, p, p, p, p, p})) == "request_body");
+}
+
+TEST_CASE("a model that two parsers may read differently is refused") {
+    CHECK(refused(form({part("model", "a"), part("model", "b")})) == "model");
+    CHECK(refused(form({part("model", "")})) == "model");
+    CHECK(refused(form({part("mod\\\"el", "a")})) == "request_body");
+    CHECK(refused(
+              "--xYz\r\nContent-Disposition: form-data; name=model; name=x\r\n\r\na\r\n--xYz--") ==
+          "request_body");
+    CHECK(refused("--xYz\r\nContent-Disposition: form-data; name=a\r\nContent-Disposition: "
+                  "form-data; name=model"
+                  "\r\n\r\na\r\n--xYz--") == "request_body");
+    CHECK(refused("--xYz\r\nX: y\r\n\r\na\r\n--xYz--") == "request_body");
+    CHECK(
+        facts_of("--xYz\r\nContent-Disposition: form-data; name=model\r\n\r\na\r\n--xYz--").model ==
+        "a");
+}
+
+TEST_CASE("content types") {
+    CHECK(is_form("multipart/form-data; boundary=x"));
+    CHECK(is_form("Multipart/Form-Data ;boundary=x"));
+    CHECK_FALSE(is_form("application/json"));
+    CHECK_FALSE(is_form(""));
+    const auto body = form({part("model", "m")});
+    CHECK(refused(body, "multipart/form-data") == "request_body");
+    CHECK(refused(body, "multipart/form-data; boundary=") == "request_body");
+    CHECK(refused(body, "multipart/form-data; boundary=other") == "request_body");
+    CHECK(refused(body, "multipart/form-data; boundary=" + std::string(71, 'x')) == "request_body");
+    CHECK(refused(body, "multipart/form-data; charset=utf-8; BOUNDARY=xYz") == "accepted");
+}
+
+TEST_CASE("cut and damaged forms are refused or harmless") {
+    const auto body =
+        form({kFile, part("model", "whisper-1"), part("priority", "3"), part("prompt", "hello")});
+    for (std::size_t size = 0; size + 4 < body.size(); ++size)
+        CHECK(refused(body.substr(0, size)) != "accepted");
+    std::mt19937_64 random(2);
+    std::size_t accepted = 0;
+    for (int round = 0; round < 20'000; ++round) {
+        std::string damaged = body;
+        for (auto changes = 1 + random() % 4; changes > 0; --changes) {
+            constexpr std::string_view likely = "\r\n-;=\":xYz m\\";
+            const auto at = random() % damaged.size();
+            if (random() % 2 == 0)
+                damaged[at] = likely[random() % likely.size()];
+            else
+                damaged.erase(at, 1 + random() % 5);
+        }
+        const auto read = read_form(damaged, kType);
+        const auto* const facts = std::get_if<RequestFacts>(&read);
+        if (facts == nullptr) continue;
+        ++accepted;
+        const auto sent = splice_form(damaged, *facts, kType, "new").joined();
+        const auto again = read_form(sent, kType);
+        REQUIRE(std::holds_alternative<RequestFacts>(again));
+        CHECK(std::get<RequestFacts>(again).model == "new");
+        CHECK(std::get<RequestFacts>(again).own_fields_count == 0);
+    }
+    CHECK(accepted > 1'000);
+}
