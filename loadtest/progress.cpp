@@ -1,0 +1,33 @@
+#include "loadtest/progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace weir::loadtest {
+
+std::string bar_text(std::uint64_t done, std::uint64_t all) {
+    constexpr std::uint64_t kWidth = 40;
+    const std::uint64_t filled = all == 0 ? kWidth : std::min(done, all) * kWidth / all;
+    return fmt::format("[{:#<{}}{: <{}}] {}/{}", "", filled, "", kWidth - filled, done, all);
+}
+
+Progress::Progress(std::FILE* terminal)
+    : terminal_(::isatty(::fileno(terminal)) == 1 ? terminal : nullptr) {}
+
+void Progress::show(std::uint64_t done, std::uint64_t all) {
+    if (terminal_ == nullptr) return;
+    fmt::print(terminal_, "\r{}", bar_text(done, all));
+    std::fflush(terminal_);
+    shown_ = true;
+}
+
+void Progress::clear() {
+    if (terminal_ == nullptr || !shown_) return;
+    fmt::print(terminal_, "\r\x1b[K");
+    std::fflush(terminal_);
+    shown_ = false;
+}
+
+}  // namespace weir::loadtest
