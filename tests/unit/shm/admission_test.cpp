@@ -3,6 +3,7 @@
 
 #include <array>
 #include <catch2/catch.hpp>
+#include <string>
 #include <vector>
 
 #include "scratch_segment.hpp"
@@ -73,14 +74,14 @@ TEST_CASE_METHOD(Fixture, "the same limiter twice in a demand asks for the sum")
     CHECK(used(a) == 0);
 }
 
-TEST_CASE_METHOD(Fixture, "eight scopes pass together and nine are refused") {
+TEST_CASE_METHOD(Fixture, "as many scopes as one decision spans pass together, and one more is refused") {
     std::vector<Charge> charges;
-    for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) {
-        charges.push_back({limiter(name, 10), 2});
+    for (std::size_t i = 0; i < kScopesMax; ++i) {
+        charges.push_back({limiter(std::string(1, static_cast<char>('a' + i)).c_str(), 10), 2});
     }
     CHECK(admit(charges).admitted());
     for (const Charge& charge : charges) CHECK(used(charge.limiter) == 2);
-    charges.push_back({limiter("i", 10), 1});
+    charges.push_back({limiter("one more", 10), 1});
     CHECK_FALSE(admit(charges).admitted());
     CHECK(used(charges.front().limiter) == 2);
 }
