@@ -41,15 +41,31 @@ class Child {
     pid_t pid() const noexcept { return pid_; }
     void kill() const noexcept { ::kill(pid_, SIGKILL); }
 
+    /// For who has waited for it by other means.
+    void forget() noexcept { pid_ = 0; }
+
+    /// Whether it has ended by now; if so its code goes to `code`, as wait() has it.
+    bool has_ended(int& code) noexcept {
+        int status = 0;
+        if (pid_ <= 0 || ::waitpid(pid_, &status, WNOHANG) != pid_) return false;
+        pid_ = 0;
+        code = code_of(status);
+        return true;
+    }
+
     /// The exit code, or 256 + the signal that ended it.
     int wait() noexcept {
         int status = 0;
         if (pid_ <= 0 || ::waitpid(pid_, &status, 0) != pid_) return -1;
         pid_ = 0;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+        return code_of(status);
     }
 
  private:
+    static int code_of(int status) noexcept {
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+    }
+
     pid_t pid_;
 };
 

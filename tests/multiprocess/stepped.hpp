@@ -1,0 +1,68 @@
+// A child that is executed one instruction at a time under ptrace, and killed wherever it stands.
+#pragma once
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include <cstdint>
+#include <stdexcept>
+
+#include "crew.hpp"
+
+namespace weir::shm::test {
+
+/// Whether this process may trace its children; some containers forbid it.
+inline bool may_trace() {
+    Child probe([] {
+        if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) return 1;
+        ::raise(SIGSTOP);
+        return 0;
+    });
+    int status = 0;
+    if (::waitpid(probe.pid(), &status, WUNTRACED) != probe.pid() || !WIFSTOPPED(status)) {
+        probe.forget();
+        return false;
+    }
+    const bool stepped = ::ptrace(PTRACE_SINGLESTEP, probe.pid(), nullptr, nullptr) == 0 &&
+                         ::waitpid(probe.pid(), &status, 0) == probe.pid() && WIFSTOPPED(status);
+    return stepped;
+}
+
+/// Called by the child when it is ready to be stepped.
+inline void stop_for_tracer() {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(97);
+    ::raise(SIGSTOP);
+}
+
+/// The tracer's side. The child must call stop_for_tracer().
+class Stepper {
+ public:
+    explicit Stepper(Child& child) : child_(child) {
+        if (!stopped()) throw std::runtime_error("the child ended before it was to be stepped");
+    }
+
+    /// One instruction; false if the child has ended.
+    bool step() {
+        if (::ptrace(PTRACE_SINGLESTEP, child_.pid(), nullptr, nullptr) != 0) return false;
+        return stopped();
+    }
+
+    /// Kills it where it stands.
+    void kill() {
+        child_.kill();
+        child_.wait();
+    }
+
+ private:
+    bool stopped() {
+        int status = 0;
+        if (::waitpid(child_.pid(), &status, 0) != child_.pid()) return false;
+        if (WIFSTOPPED(status)) return true;
+        child_.forget();
+        return false;
+    }
+
+    Child& child_;
+};
+
+}  // namespace weir::shm::test
