@@ -22,6 +22,8 @@ void define_options(CLI::App& app, proxy::Options& options) {
     app.add_option("--port", options.port, "port to listen on, 0 for any free one")->capture_default_str()->envname("PORT");
     app.add_option("--num_workers", options.num_workers, "processes that serve")
         ->capture_default_str()->envname("NUM_WORKERS")->check(CLI::Range(1, 512));
+    app.add_option("--access_log", options.access_log, "a line for each request on standard output: text, json or off")
+        ->capture_default_str()->check(CLI::IsMember({"text", "json", "off"}));
     app.add_option("--drain_seconds", options.drain_seconds, "time for requests under way when told to end")
         ->capture_default_str();
 }

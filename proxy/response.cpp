@@ -13,9 +13,9 @@ namespace weir::proxy {
 namespace {
 
 /// What an answer's body is and how to treat it: meant for the client as it stands.
-constexpr std::array<std::string_view, 10> kRelayedAsIs = {
-    "content-type",     "content-encoding", "content-disposition", "content-language", "cache-control",
-    "retry-after",      "retry-after-ms",   "x-should-retry",      "x-request-id",     "etag"};
+constexpr std::array<std::string_view, 9> kRelayedAsIs = {
+    "content-type",  "content-encoding", "content-disposition", "content-language", "cache-control",
+    "retry-after",   "retry-after-ms",   "x-should-retry",      "etag"};
 
 /// What an upstream says about itself and its connection: nothing to the client.
 constexpr std::array<std::string_view, 4> kNotRelayed = {"server", "date", "set-cookie", "alt-svc"};

@@ -21,6 +21,17 @@ constexpr std::array kFixed = {
     Fixed{"/embeddings", Endpoint::forward, "POST"},
     Fixed{"/responses", Endpoint::forward, "POST"},
     Fixed{"/moderations", Endpoint::forward, "POST"},
+    Fixed{"/rerank", Endpoint::forward, "POST"},
+    Fixed{"/audio/speech", Endpoint::forward, "POST"},
+    Fixed{"/audio/transcriptions", Endpoint::forward, "POST"},
+    Fixed{"/audio/translations", Endpoint::forward, "POST"},
+    Fixed{"/images/generations", Endpoint::forward, "POST"},
+    Fixed{"/images/edits", Endpoint::forward, "POST"},
+    Fixed{"/images/variations", Endpoint::forward, "POST"},
+    Fixed{"/model/info", Endpoint::model_info, "GET"},
+    Fixed{"/model_group/info", Endpoint::model_group_info, "GET"},
+    Fixed{"/metrics", Endpoint::metrics, "GET"},
+    Fixed{"/health", Endpoint::health, "GET"},
     Fixed{"/models", Endpoint::models, "GET"},
     Fixed{"/health/liveliness", Endpoint::liveliness, "GET"},
     Fixed{"/health/liveness", Endpoint::liveliness, "GET"},
@@ -83,6 +94,7 @@ Route find_route(std::string_view method, std::string_view target) {
     for (const Fixed& fixed : kFixed) {
         if (path == fixed.path) return with_method({fixed.endpoint, fixed.path, {}, {}}, method, fixed.method);
     }
+    if (path == "/queue/chat/completions") return find_route(method, "/chat/completions");
     if (const auto route = model_in_path(method, path)) return *route;
     if (take_prefix(path, "/models/") && !path.empty()) {
         if (const auto model = percent_decoded(path)) {

@@ -10,9 +10,13 @@
 namespace weir::proxy {
 
 enum class Endpoint : std::uint8_t {
-    forward,              ///< a JSON request that goes to a deployment
+    forward,              ///< a request that goes to a deployment
     models,               ///< GET /v1/models
     model,                ///< GET /v1/models/{id}
+    model_info,           ///< GET /model/info
+    model_group_info,     ///< GET /model_group/info
+    metrics,              ///< GET /metrics
+    health,               ///< GET /health
     liveliness,           ///< GET /health/liveliness
     readiness,            ///< GET /health/readiness
     not_found,            ///< 404

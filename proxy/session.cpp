@@ -4,6 +4,10 @@
 
 #include <iterator>
 
+#include "proxy/info.hpp"
+#include "proxy/limit_fields.hpp"
+#include "proxy/multipart.hpp"
+
 namespace weir::proxy {
 
 namespace asio = router::asio;
@@ -33,8 +37,8 @@ Task<void> Session::run() {
         const Read read = co_await read_request();
         if (read == Read::end) break;
         if (read == Read::request) co_await answer_request();
+        finish_request();
         if (read == Read::bad) co_await linger();
-        ++service_.served;
     } while (keep_alive_ && !service_.draining);
     connection_.close();
 }
@@ -49,11 +53,15 @@ Task<Session::Read> Session::read_request() {
     out_.clear();
     answer_begun_ = false;
     head_.method.clear();
+    head_.target.clear();
+    served_ = {};
     keep_alive_ = false;  // until the request is found to be sound
     router::HttpParser<true> parser(head_, pieces_, SessionLimits::kHeadBytesMax);
     const Read head = co_await read_head(parser);
     if (head != Read::request) co_return head;
     setup_ = service_.setup;  // not the one from before a long idle time
+    began_ = shm::now();
+    served_.request_id = service_.ids.choose(head_.fields.get("x-request-id"));
     const Read body = co_await read_body(parser);
     keep_alive_ = body == Read::request && parser.keep_alive();
     co_return body;
@@ -149,16 +157,26 @@ Task<void> Session::answer_request() {
         }
         default: break;
     }
+    if (route.endpoint == Endpoint::metrics) {
+        PlainAnswer answer;
+        answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+        answer.body = metrics_page(setup_->router, shm::now());
+        co_return co_await write(answer);
+    }
     const auto identity = setup_->keys.identify(head_.fields, unix_now());
     if (const auto* error = std::get_if<router::ApiError>(&identity)) {
         co_return co_await write(to_answer(*error));
     }
+    served_.key = std::get<const Identity*>(identity)->name;
     co_await answer_known(route, *std::get<const Identity*>(identity));
 }
 
 Task<void> Session::answer_known(const Route& route, const Identity& identity) {
     router::Router& router = setup_->router;
     switch (route.endpoint) {
+        case Endpoint::model_info: co_return co_await write(model_info(router, shm::now()));
+        case Endpoint::model_group_info: co_return co_await write(model_group_info(router));
+        case Endpoint::health: co_return co_await write(health(router, shm::now()));
         case Endpoint::models: co_return co_await write(models_answer(router.models()));
         case Endpoint::model:
             if (!router.resolve(route.model).empty()) co_return co_await write(model_answer(route.model));
@@ -167,60 +185,117 @@ Task<void> Session::answer_known(const Route& route, const Identity& identity) {
     }
 }
 
-Task<void> Session::forward(const Route& route, const Identity& identity) {
+/// What the body says, or the error to answer with.
+std::optional<router::RequestFacts> Session::read_facts(const Route& route, router::ApiError& error) {
+    const std::string_view type = head_.fields.get("content-type");
+    if (is_multipart(type)) {
+        const auto field = find_model_field(body_, type);
+        if (field) {
+            router::RequestFacts facts;
+            facts.model_value = *field;
+            facts.model = body_.substr(field->begin, field->end - field->begin);
+            return facts;
+        }
+        error = {400, "The form needs one field \"model\".", "invalid_request_error", "model", {}};
+        return std::nullopt;
+    }
     auto read = reader_.read(body_, route.model.empty() ? router::ModelIn::body : router::ModelIn::path);
-    if (const auto* bad = std::get_if<router::BadRequest>(&read)) {
-        co_return co_await refuse(400, bad->message, std::string(bad->param));
-    }
-    auto& facts = std::get<router::RequestFacts>(read);
-    facts.model = Keys::resolve(identity, route.model.empty() ? facts.model : route.model);
-    const std::string_view group = setup_->router.resolve(facts.model);
-    if (const auto denied = setup_->keys.check_model(identity, group.empty() ? facts.model : group)) {
-        co_return co_await write(to_answer(*denied));
-    }
-    setup_->keys.scopes_for(identity, group, facts.user, caller_);
+    if (auto* facts = std::get_if<router::RequestFacts>(&read)) return std::move(*facts);
+    const auto& bad = std::get<router::BadRequest>(read);
+    error = {400, bad.message, "invalid_request_error", std::string(bad.param), {}};
+    return std::nullopt;
+}
+
+Task<void> Session::forward(const Route& route, const Identity& identity) {
+    router::ApiError error;
+    auto facts = read_facts(route, error);
+    if (!facts) co_return co_await write(to_answer(error));
+    served_.bytes_in = body_.size();
+    facts->model = Keys::resolve(identity, route.model.empty() ? facts->model : route.model);
+    served_.model = facts->model;
 
     router::Request request;
     request.endpoint = route.upstream_path;
     request.body = body_;
-    request.facts = &facts;
+    request.facts = &*facts;
+    request.json = !is_multipart(head_.fields.get("content-type"));
+    if (!request.json) request.content_type = head_.fields.get("content-type");
+    request.generates = route.upstream_path == "/chat/completions" ||
+                        route.upstream_path == "/completions" || route.upstream_path == "/responses";
+    co_await send(request, identity);
+    finish_request();  // while what it refers to is there
+}
+
+Task<void> Session::send(router::Request& request, const Identity& identity) {
+    const std::string& model = request.facts->model;
+    const std::string_view group = setup_->router.resolve(model);
+    if (const auto denied = setup_->keys.check_model(identity, group.empty() ? model : group)) {
+        co_return co_await write(to_answer(*denied));
+    }
+    setup_->keys.scopes_for(identity, group, request.facts->user, caller_);
     request.caller = {caller_.windows, caller_.holds};
-    request.generates = route.upstream_path != "/embeddings" && route.upstream_path != "/moderations";
+    request.request_id = served_.request_id;
     Call call(setup_->router, request);
     call_ = &call;
     connection_.watch_peer([this](router::Connection::PeerGone how) { client_left(how); });
     co_await call.start();
     grace_.clear_deadline();
     if (call.error()) {
+        served_.refused = call.error()->status == 429 && !call.deployment();
         co_await write(to_answer(*call.error()));
     } else {
         co_await relay(call);
     }
+    take_note(call);
     call_ = nullptr;
+}
+
+void Session::take_note(const Call& call) {
+    served_.group = call.group();
+    if (call.deployment()) {
+        deployment_id_ = call.deployment()->config().id;
+        served_.deployment = deployment_id_;
+        served_.upstream = call.upstream_time();
+    }
+    served_.retries = call.effort().retries;
+    served_.fallbacks = call.effort().fallbacks;
+    served_.usage = call.usage();
+}
+
+/// Logs and counts the present request, once.
+void Session::finish_request() {
+    if (served_.status == 0) return;
+    served_.method = head_.method;
+    served_.target = head_.target;
+    served_.duration = shm::now() - began_;
+    if (!served_.model.empty()) setup_->metrics.count(served_);
+    if (service_.log.on()) service_.log.add(served_, unix_now());
+    served_ = {};
 }
 
 /// Passes the answer on as it comes. Reading waits for writing, so a slow client slows its upstream.
 Task<void> Session::relay(Call& call) {
     const router::Exchange& answer = call.answer();
-    const std::int64_t length = answer.content_length();
+    const std::int64_t length = call.content_length();
     const bool has_body = answer.status() != 204 && answer.status() != 304 && length != 0;
     const bool chunked = has_body && length < 0 && head_.version == 11;
     if (has_body && length < 0 && !chunked) keep_alive_ = false;  // the end of the connection ends it
 
     TransportError failure = TransportError::none;
     // The head of a short answer waits for its body, to be written in one go.
-    if (length > 0 && answer.pieces().empty() && !answer.done()) failure = co_await call.next();
+    if (length > 0 && call.pieces().empty() && !answer.done()) failure = co_await call.next();
     if (failure != TransportError::none) {
         co_return co_await refuse(502, std::string(to_string(failure)) + ".", "upstream");
     }
     HeadWriter head(out_, answer.status());
     relay_fields(answer.fields(), head);
-    head.field("x-litellm-model-id", call.deployment()->config().id);
+    append_own_fields(head, call);
     if (chunked) head.field("transfer-encoding", "chunked");
     if (length >= 0) head.field("content-length", static_cast<std::uint64_t>(length));
     if (!keep_alive_) head.field("connection", "close");
     head.end();
     answer_begun_ = true;
+    served_.status = answer.status();
 
     bool written = co_await write_pieces(call, chunked);
     while (written && !answer.done()) {
@@ -233,20 +308,33 @@ Task<void> Session::relay(Call& call) {
     if (!written || failure != TransportError::none) keep_alive_ = false;
 }
 
+void Session::append_own_fields(HeadWriter& head, const Call& call) {
+    const router::DeploymentConfig& deployment = call.deployment()->config();
+    head.field("x-request-id", served_.request_id)
+        .field("x-litellm-call-id", served_.request_id)
+        .field("x-litellm-model-id", deployment.id)
+        .field("x-litellm-model-api-base", deployment.api_base)
+        .field("x-litellm-model-group", call.group())
+        .field("x-litellm-attempted-retries", call.effort().retries)
+        .field("x-litellm-attempted-fallbacks", call.effort().fallbacks);
+    append_limits(head, setup_->router.participant(), caller_.windows, call.deployment()->scopes(),
+                  shm::now());
+}
+
 /// Writes what stands in out_, the pieces that have come, and the end if it is there.
 Task<bool> Session::write_pieces(Call& call, bool chunked) {
     std::size_t bytes = 0;
-    for (const asio::const_buffer& piece : call.answer().pieces()) bytes += piece.size();
+    for (const asio::const_buffer& piece : call.pieces()) bytes += piece.size();
     pieces_.clear();
     if (chunked && bytes > 0) fmt::format_to(std::back_inserter(out_), "{:x}\r\n", bytes);
     if (!out_.empty()) pieces_.push_back(asio::buffer(out_));
-    pieces_.insert(pieces_.end(), call.answer().pieces().begin(), call.answer().pieces().end());
+    pieces_.insert(pieces_.end(), call.pieces().begin(), call.pieces().end());
     static constexpr std::string_view kChunkEnd = "\r\n";
     static constexpr std::string_view kLastChunk = "0\r\n\r\n";
     if (chunked && bytes > 0) pieces_.push_back(asio::buffer(kChunkEnd));
     if (chunked && call.answer().done()) pieces_.push_back(asio::buffer(kLastChunk));
-    const bool written = co_await write_out();
-    co_return written;
+    served_.bytes_out += bytes;
+    co_return pieces_.empty() || co_await write_out();
 }
 
 /// The upstream has failed in the midst of an answer. A stream of events can still say so.
@@ -273,8 +361,13 @@ Task<bool> Session::write_out() {
 }
 
 Task<void> Session::write(const PlainAnswer& answer) {
+    served_.status = answer.status;
+    served_.bytes_out = answer.body.size();
     HeadWriter head(out_, answer.status);
     head.field("content-type", answer.content_type);
+    if (!served_.request_id.empty()) {
+        head.field("x-request-id", served_.request_id).field("x-litellm-call-id", served_.request_id);
+    }
     for (const auto& [name, value] : answer.fields) head.field(name, value);
     head.field("content-length", answer.body.size());
     if (!keep_alive_) head.field("connection", "close");

@@ -12,7 +12,10 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/access_log.hpp"
 #include "proxy/keys.hpp"
+#include "proxy/metrics.hpp"
+#include "proxy/request_id.hpp"
 #include "proxy/response.hpp"
 #include "proxy/route.hpp"
 #include "router/call.hpp"
@@ -26,18 +29,22 @@ namespace weir::proxy {
 struct Setup {
     Setup(router::asio::io_context& io, const router::RouterConfig& config,
           const router::RouterOptions& options)
-        : router(io, config, options), keys(router.config(), router.segment()) {
+        : router(io, config, options),
+          keys(router.config(), router.segment()),
+          metrics(router.segment()) {
         router.start();
     }
     router::Router router;
     Keys keys;
+    Metrics metrics;
 };
 
 /// What the sessions of one process share; outlives them.
 struct Service {
     router::Pulse pulse;
     std::shared_ptr<Setup> setup;
-    std::uint64_t served = 0;  ///< requests answered
+    AccessLog log;
+    IdSource ids;
     bool draining = false;     ///< no further request on a connection after the present one
 };
 
@@ -71,6 +78,11 @@ class Session : public std::enable_shared_from_this<Session> {
     router::Task<void> answer_request();
     router::Task<void> answer_known(const Route& route, const Identity& identity);
     router::Task<void> forward(const Route& route, const Identity& identity);
+    std::optional<router::RequestFacts> read_facts(const Route& route, router::ApiError& error);
+    router::Task<void> send(router::Request& request, const Identity& identity);
+    void append_own_fields(HeadWriter& head, const router::Call& call);
+    void take_note(const router::Call& call);
+    void finish_request();
     router::Task<void> relay(router::Call& call);
     router::Task<bool> write_pieces(router::Call& call, bool chunked);
     router::Task<void> break_off(router::Call& call, router::TransportError failure, bool chunked);
@@ -100,6 +112,9 @@ class Session : public std::enable_shared_from_this<Session> {
     std::string out_;
     router::RequestReader reader_;
     CallerScopes caller_;
+    Served served_;
+    std::string deployment_id_;  // what Served refers to may go before it is logged
+    shm::Nanos began_{};         // the head of the present request was there
     router::Call* call_ = nullptr;  // the one that is being answered
     bool idle_ = true;
     bool keep_alive_ = false;

@@ -1,13 +1,25 @@
 #include "proxy/worker.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <random>
 
 namespace weir::proxy {
 namespace {
 
 constexpr std::chrono::milliseconds kLookDrained{20};
+
+LogFormat log_format(const std::string& name) {
+    if (name == "text") return LogFormat::text;
+    return name == "json" ? LogFormat::json : LogFormat::off;
+}
+
+std::uint64_t random_seed() {
+    std::random_device device;
+    return (std::uint64_t{device()} << 32) | device();
+}
 
 }  // namespace
 
@@ -15,12 +27,14 @@ Worker::Worker(const Options& options, const router::RouterConfig& config, int l
                const std::string& role)
     : options_(options),
       router_options_{role, 0},
-      service_{router::Pulse(io_), std::make_shared<Setup>(io_, config, router_options_), 0, false},
+      service_{router::Pulse(io_), std::make_shared<Setup>(io_, config, router_options_),
+               AccessLog(log_format(options.access_log), STDOUT_FILENO), IdSource(random_seed()), false},
       server_(io_, service_, listening),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
       drained_(io_) {}
 
 void Worker::run() {
+    service_.pulse.on_beat([this](shm::Nanos) { service_.log.flush(); });
     service_.pulse.start();
     server_.start();
     await_signal();

@@ -11,6 +11,7 @@
 namespace weir::router {
 namespace {
 
+constexpr std::string_view kChatEndpoint = "/chat/completions";
 constexpr std::string_view kEventStream = "text/event-stream";
 
 ApiError unknown_model(std::string_view model) {
@@ -133,18 +134,28 @@ bool Call::find_place() {
 
 Task<TransportError> Call::send() {
     const Deployment& deployment = *placement_.deployment;
-    const SplicedBody body = splice(request_.body, *request_.facts, deployment.model_json(), false);
+    // The usage of a stream comes only on demand; without it nothing could be settled.
+    asked_usage_ = request_.facts->stream && !request_.facts->include_usage &&
+                   request_.endpoint == kChatEndpoint;
+    const SplicedBody body =
+        splice(request_.body, *request_.facts,
+               request_.json ? deployment.model_json() : std::string_view(deployment.config().model),
+               asked_usage_);
     std::string head;
-    deployment.append_head(request_.endpoint, request_.content_type, body.bytes(), head);
+    deployment.append_head(request_.endpoint, request_.content_type, request_.request_id,
+                           body.bytes(), head);
     std::array<asio::const_buffer, 1 + SplicedBody::kPiecesMax> pieces;
     std::size_t count = 1;
     for (const std::string_view piece : body.pieces()) pieces[count++] = asio::buffer(piece);
     pieces[0] = asio::buffer(head);
 
     scanner_.reset();
+    stripper_.reset();
     first_byte_ = {};
     exchange_.emplace(deployment.upstream());
-    co_return co_await exchange_->start({pieces.data(), count}, attempted_ + patience());
+    const auto failure = co_await exchange_->start({pieces.data(), count}, attempted_ + patience());
+    answered_ = shm::now();
+    co_return failure;
 }
 
 /// How long this deployment may take for each step of its answer.
@@ -272,16 +283,33 @@ void Call::abort() noexcept {
 
 /// Looks through what has come of the answer; settles when it has ended.
 void Call::read_pieces() {
-    if (!scanner_) {
-        const std::string_view type = exchange_->fields().get("content-type");
-        const bool events = type.substr(0, kEventStream.size()) == kEventStream;
-        scanner_.emplace(events ? AnswerKind::events : AnswerKind::json);
-    }
+    if (!scanner_) begin_reading();
+    pieces_.clear();
+    stripped_.clear();
     for (const asio::const_buffer& piece : exchange_->pieces()) {
-        scanner_->feed({static_cast<const char*>(piece.data()), piece.size()});
+        const std::string_view bytes(static_cast<const char*>(piece.data()), piece.size());
+        if (stripper_) {
+            stripped_ += stripper_->feed(bytes);
+        } else {
+            scanner_->feed(bytes);
+            pieces_.push_back(piece);
+        }
     }
+    if (stripper_ && exchange_->done()) stripped_ += stripper_->finish();
+    if (!stripped_.empty()) pieces_.push_back(asio::buffer(stripped_));
     if (first_byte_ == shm::Nanos{} && !exchange_->pieces().empty()) first_byte_ = shm::now();
     if (exchange_->done()) finish(true);
+}
+
+void Call::begin_reading() {
+    const std::string_view type = exchange_->fields().get("content-type");
+    const bool events = type.substr(0, kEventStream.size()) == kEventStream;
+    scanner_.emplace(events ? AnswerKind::events : AnswerKind::json);
+    if (events && asked_usage_) stripper_.emplace(*scanner_);
+}
+
+std::int64_t Call::content_length() const noexcept {
+    return stripper_ ? -1 : exchange_->content_length();
 }
 
 /// Replaces the estimates by what the request has really cost, as far as that is known.

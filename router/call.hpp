@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "router/api_error.hpp"
 #include "router/exchange.hpp"
@@ -30,7 +31,9 @@ struct Request {
     std::string_view body;
     const RequestFacts* facts = nullptr;  ///< of `body`
     std::string_view content_type = "application/json";
+    bool json = true;       ///< the model stands in the body as a JSON string, not as plain bytes
     bool generates = true;  ///< false for embeddings and the like, which have no completion
+    std::string_view request_id{};  ///< told to the upstream, if not empty
     CallerLimits caller{};
 };
 
@@ -55,11 +58,19 @@ class Call {
 
     /// The answer, if there is no error.
     const Exchange& answer() const noexcept { return *exchange_; }
+    /// The pieces of the body that came with the latest start() or next(), as the client is to see
+    /// them: without the usage that only we asked for. Good until the next one.
+    std::span<const asio::const_buffer> pieces() const noexcept { return pieces_; }
+    /// The length of the body, or -1 if it is not known beforehand.
+    std::int64_t content_length() const noexcept;
+
     /// Whose answer it is; null if no deployment was asked.
     const Deployment* deployment() const noexcept { return placement_.deployment; }
     const Effort& effort() const noexcept { return effort_; }
     /// The model group that was asked last: the one the client named, or a fallback.
     std::string_view group() const noexcept { return group_; }
+    /// Waiting for the head of the answer, of the latest attempt.
+    shm::Nanos upstream_time() const noexcept { return answered_ - attempted_; }
     /// What the answer said it used, as far as it has been read.
     std::optional<Usage> usage() const noexcept { return scanner_ ? scanner_->usage() : std::nullopt; }
 
@@ -81,6 +92,7 @@ class Call {
     void fail(const Outcome& outcome, TransportError transport);
     void leave_deployment(bool arrived);
     void read_pieces();
+    void begin_reading();
     void finish(bool whole);
     Estimate cost_of(CostPolicy policy, const Estimate& reserved) const;
     shm::Nanos patience() const;
@@ -97,12 +109,17 @@ class Call {
     std::optional<ApiError> error_;
     std::optional<FallbackPlan> plan_;
     std::optional<UsageScanner> scanner_;
+    std::optional<UsageStripper> stripper_;  // if usage was asked for on our own account
+    std::string stripped_;
+    std::vector<asio::const_buffer> pieces_;
     Effort effort_;
     TransportError transport_ = TransportError::none;  // of the latest attempt
     Timer* pausing_ = nullptr;
     shm::Nanos started_{};
     shm::Nanos attempted_{};
+    shm::Nanos answered_{};    // its head was there
     shm::Nanos first_byte_{};  // of the body
+    bool asked_usage_ = false;
     bool caller_refused_ = false;
     bool settled_ = false;
     bool aborted_ = false;

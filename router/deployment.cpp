@@ -30,12 +30,15 @@ void Deployment::look_up(shm::Segment& segment) {
 }
 
 void Deployment::append_head(std::string_view endpoint, std::string_view content_type,
-                             std::size_t body_bytes, std::string& out) const {
+                             std::string_view request_id, std::size_t body_bytes,
+                             std::string& out) const {
     out += "POST ";
     form_.append_target(endpoint, out);
     fmt::format_to(std::back_inserter(out),
-                   " HTTP/1.1\r\n{}content-type: {}\r\ncontent-length: {}\r\n\r\n", fixed_fields_,
+                   " HTTP/1.1\r\n{}content-type: {}\r\ncontent-length: {}\r\n", fixed_fields_,
                    content_type, body_bytes);
+    if (!request_id.empty()) out.append("x-request-id: ").append(request_id).append("\r\n");
+    out += "\r\n";
 }
 
 }  // namespace weir::router

@@ -24,6 +24,7 @@ class Deployment {
 
     const DeploymentConfig& config() const noexcept { return config_; }
     std::vector<Scope>& scopes() noexcept { return scopes_; }
+    const std::vector<Scope>& scopes() const noexcept { return scopes_; }
     shm::Gauge in_flight() const noexcept { return in_flight_; }
     shm::Health health() const noexcept { return health_; }
     CostPolicy cost_policy() const noexcept { return config_.cost_policy; }
@@ -35,9 +36,10 @@ class Deployment {
     /// Looks everything up again, after a handle was found to be evicted.
     void look_up(shm::Segment& segment);
 
-    /// The head of a request to `endpoint` ("/chat/completions"), appended to `out`.
-    void append_head(std::string_view endpoint, std::string_view content_type, std::size_t body_bytes,
-                     std::string& out) const;
+    /// The head of a request to `endpoint` ("/chat/completions"), appended to `out`. `request_id` may
+    /// be empty.
+    void append_head(std::string_view endpoint, std::string_view content_type,
+                     std::string_view request_id, std::size_t body_bytes, std::string& out) const;
 
  private:
     DeploymentConfig config_;

@@ -171,7 +171,7 @@ Task<Reply> Router::complete(std::string body, std::string endpoint) {
     co_await call.start();
     if (call.deployment()) reply.deployment_id = call.deployment()->config().id;
     while (!call.error()) {
-        for (const asio::const_buffer& piece : call.answer().pieces()) {
+        for (const asio::const_buffer& piece : call.pieces()) {
             reply.body.append(static_cast<const char*>(piece.data()), piece.size());
         }
         if (call.answer().done()) {

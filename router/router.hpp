@@ -12,6 +12,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "router/config.hpp"
@@ -62,6 +63,12 @@ class Router {
 
     /// The names that clients may ask for, sorted; those that are hidden left out.
     std::vector<std::string> models() const;
+
+    /// Visits every deployment in the order of the configuration.
+    template <class Visit>
+    void each_deployment(Visit&& visit) const {
+        for (const auto& deployment : deployments_) visit(std::as_const(*deployment));
+    }
 
     const RouterConfig& config() const noexcept { return config_; }
     shm::Segment& segment() noexcept { return segment_; }

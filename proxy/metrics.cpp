@@ -1,0 +1,217 @@
+#include "proxy/metrics.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <iterator>
+#include <set>
+
+#include "shm/health.hpp"
+
+namespace weir::proxy {
+namespace {
+
+struct Help {
+    std::string_view name;
+    std::string_view type;
+    std::string_view text;
+};
+
+/// Everything that the page may have. Histograms are kept as one counter for each bucket.
+constexpr std::array kHelp = {
+    Help{"litellm_proxy_total_requests_metric", "counter", "Requests for a model, by what became of them"},
+    Help{"litellm_proxy_failed_requests_metric", "counter", "Requests that were answered with an error"},
+    Help{"litellm_deployment_total_requests", "counter", "Requests that a deployment answered or failed"},
+    Help{"litellm_deployment_failure_responses", "counter", "Of them, those that it failed"},
+    Help{"litellm_total_tokens_metric", "counter", "Tokens used, by the answers' own count"},
+    Help{"litellm_input_tokens_metric", "counter", "Of them, prompt tokens"},
+    Help{"litellm_output_tokens_metric", "counter", "Of them, completion tokens"},
+    Help{"litellm_request_total_latency_metric", "histogram", "Seconds from a request to the end of its answer"},
+    Help{"litellm_llm_api_latency_metric", "histogram", "Seconds of it until the upstream's answer began"},
+    Help{"weir_refused_requests", "counter", "Requests refused by a limit, by that limit's kind"},
+};
+
+constexpr std::array<double, 11> kBuckets = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
+
+std::string bucket_label(std::size_t index) {
+    return index < kBuckets.size() ? fmt::format("{:g}", kBuckets[index]) : "+Inf";
+}
+
+std::string_view base_name(std::string_view name) { return name.substr(0, name.find('{')); }
+
+void describe(std::string& page, std::string_view name, std::string_view type, std::string_view text) {
+    fmt::format_to(std::back_inserter(page), "# HELP {} {}\n# TYPE {} {}\n", name, text, name, type);
+}
+
+/// Counters by their full names, as they stand in the segment.
+std::map<std::string, std::uint64_t> read_counters(const shm::Segment& segment) {
+    std::map<std::string, std::uint64_t> counters;
+    segment.each_counter([&](std::string_view name, std::uint64_t value) { counters[std::string(name)] = value; });
+    return counters;
+}
+
+/// Adds up a histogram's buckets, as Prometheus wants them, for each set of labels.
+void write_histogram(std::string& page, std::string_view name,
+                     const std::map<std::string, std::uint64_t>& counters) {
+    std::map<std::string, std::array<std::uint64_t, kBuckets.size() + 1>> by_labels;
+    const std::string bucket = fmt::format("{}_bucket{{", name);
+    for (const auto& [full, value] : counters) {
+        if (full.rfind(bucket, 0) != 0) continue;
+        const std::size_t le = full.rfind(",le=\"");
+        if (le == std::string::npos) continue;
+        const std::string labels = full.substr(bucket.size(), le - bucket.size());
+        const std::string edge = full.substr(le + 5, full.size() - le - 7);
+        for (std::size_t i = 0; i <= kBuckets.size(); ++i) {
+            if (bucket_label(i) == edge) by_labels[labels][i] = value;
+        }
+    }
+    for (const auto& [labels, values] : by_labels) {
+        std::uint64_t sum = 0;
+        for (std::size_t i = 0; i <= kBuckets.size(); ++i) {
+            sum += values[i];
+            fmt::format_to(std::back_inserter(page), "{}_bucket{{{},le=\"{}\"}} {}\n", name, labels,
+                           bucket_label(i), sum);
+        }
+        const auto micros = counters.find(fmt::format("{}_micros{{{}}}", name, labels));
+        const std::uint64_t total = micros == counters.end() ? 0 : micros->second;
+        fmt::format_to(std::back_inserter(page), "{}_sum{{{}}} {:.6f}\n{}_count{{{}}} {}\n", name, labels,
+                       static_cast<double>(total) / 1e6, name, labels, sum);
+    }
+}
+
+void write_counters(std::string& page, const shm::Segment& segment) {
+    const auto counters = read_counters(segment);
+    for (const Help& help : kHelp) {
+        describe(page, help.name, help.type, help.text);
+        if (help.type == "histogram") {
+            write_histogram(page, help.name, counters);
+            continue;
+        }
+        for (const auto& [full, value] : counters) {
+            if (base_name(full) == help.name) fmt::format_to(std::back_inserter(page), "{} {}\n", full, value);
+        }
+    }
+    for (const auto& own : segment.own_counters()) {
+        const std::string name = fmt::format("weir_{}_total", own.name);
+        describe(page, name, "counter", own.help);
+        fmt::format_to(std::back_inserter(page), "{} {}\n", name, own.value);
+    }
+}
+
+std::string_view unit_label(shm::Unit unit) {
+    switch (unit) {
+        case shm::Unit::requests: return "requests";
+        case shm::Unit::tokens: return "tokens";
+        case shm::Unit::input_tokens: return "input_tokens";
+        case shm::Unit::output_tokens: return "output_tokens";
+    }
+    return "units";
+}
+
+void write_limiters(std::string& page, const shm::Segment& segment, shm::Nanos now) {
+    const auto limiters = segment.limiters(now);
+    const auto rows = [&](std::string_view name, std::string_view text, auto value) {
+        describe(page, name, "gauge", text);
+        for (const shm::LimiterInfo& info : limiters) {
+            fmt::format_to(std::back_inserter(page),
+                           "{}{{scope=\"{}\",name=\"{}\",unit=\"{}\",window_seconds=\"{:g}\"}} {}\n", name,
+                           label_value(info.scope), label_value(info.name), unit_label(info.unit),
+                           std::chrono::duration<double>(info.window).count(), value(info.usage));
+        }
+    };
+    rows("weir_limit_units", "What a limit allows in its window",
+         [](const shm::LimiterUsage& usage) { return usage.limit; });
+    rows("weir_limit_used_units", "What is used of a limit now",
+         [](const shm::LimiterUsage& usage) { return usage.used; });
+    rows("weir_limit_remaining_units", "What is left of a limit now",
+         [](const shm::LimiterUsage& usage) { return usage.remaining; });
+}
+
+void write_deployments(std::string& page, router::Router& router, shm::Nanos now) {
+    const auto rows = [&](std::string_view name, std::string_view text, auto value) {
+        describe(page, name, "gauge", text);
+        router.each_deployment([&](const router::Deployment& deployment) {
+            fmt::format_to(std::back_inserter(page), "{}{{model_id=\"{}\",model_group=\"{}\"}} {}\n", name,
+                           label_value(deployment.config().id), label_value(deployment.config().model_name),
+                           value(deployment));
+        });
+    };
+    rows("litellm_deployment_state", "0: healthy, 1: failed lately, 2: cooling down", [&](const auto& d) {
+        const auto health = shm::read_health(d.health(), now);
+        return health.cooldown_until > now ? 2 : health.failures > 0 ? 1 : 0;
+    });
+    rows("litellm_in_flight_requests", "Requests in flight, of all processes",
+         [&](const auto& d) { return router.participant().in_flight(d.in_flight()); });
+}
+
+}  // namespace
+
+void Metrics::count(const Served& served) {
+    // A name that no group has is the client's invention: it must not make a counter.
+    const std::string model = label_value(served.group.empty() ? "unknown" : served.group);
+    const std::string by_status =
+        fmt::format("requested_model=\"{}\",api_key_alias=\"{}\",status_code=\"{}\"", model,
+                    label_value(served.key), served.status);
+    add("litellm_proxy_total_requests_metric", by_status, 1);
+    if (served.status >= 400) add("litellm_proxy_failed_requests_metric", by_status, 1);
+    if (served.refused) add("weir_refused_requests", fmt::format("requested_model=\"{}\"", model), 1);
+    const std::string by_model = fmt::format("model=\"{}\"", model);
+    observe("litellm_request_total_latency_metric", by_model, served.duration);
+    if (!served.deployment.empty()) {
+        const std::string by_deployment = fmt::format("model_id=\"{}\"", label_value(served.deployment));
+        add("litellm_deployment_total_requests", by_deployment, 1);
+        if (served.status >= 400) add("litellm_deployment_failure_responses", by_deployment, 1);
+        observe("litellm_llm_api_latency_metric", by_model, served.upstream);
+    }
+    if (served.usage) {
+        add("litellm_total_tokens_metric", by_model, served.usage->total_tokens);
+        add("litellm_input_tokens_metric", by_model, served.usage->prompt_tokens);
+        add("litellm_output_tokens_metric", by_model, served.usage->completion_tokens);
+    }
+}
+
+void Metrics::add(std::string_view name, const std::string& labels, std::uint64_t amount) {
+    name_.assign(name).append("{").append(labels).append("}");
+    auto known = counters_.find(name_);
+    if (known == counters_.end()) {
+        shm::Counter counter;
+        try {
+            counter = segment_.counter(name_);
+        } catch (const shm::DirectoryFull&) {
+            // Not counted; the segment's own counter `directory_full` says that this happens.
+        }
+        known = counters_.emplace(name_, counter).first;
+    }
+    if (known->second) shm::Segment::add(known->second, amount);
+}
+
+void Metrics::observe(std::string_view name, const std::string& labels, shm::Nanos duration) {
+    const double seconds = std::chrono::duration<double>(duration).count();
+    std::size_t bucket = 0;
+    while (bucket < kBuckets.size() && seconds > kBuckets[bucket]) ++bucket;
+    add(std::string(name) + "_bucket", fmt::format("{},le=\"{}\"", labels, bucket_label(bucket)), 1);
+    add(std::string(name) + "_micros", labels, static_cast<std::uint64_t>(duration.count() / 1000));
+}
+
+std::string metrics_page(router::Router& router, shm::Nanos now) {
+    std::string page;
+    write_counters(page, router.segment());
+    write_deployments(page, router, now);
+    write_limiters(page, router.segment(), now);
+    return page;
+}
+
+std::string label_value(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == '\n') {
+            out += "\\n";
+            continue;
+        }
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    return out;
+}
+
+}  // namespace weir::proxy
