@@ -75,8 +75,9 @@ TEST_CASE("exactly what is expected holds") {
 TEST_CASE("one success too many breaks the limit") {
     CHECK(judge_batches({batch(0s, 201)}, expecting(200)) == Faults{Fault::limit_broken});
     CHECK(judge_batches({batch(0s, 200), batch(10s, 1)}, expecting(200)) == Faults{Fault::limit_broken});
-    CHECK(judge_batches({batch(0s, 150), batch(20s, 30), batch(40s, 21)}, expecting(200)).front() ==
-          Fault::unused);  // the first batch was refused too soon; the sum of 201 comes after
+    // What is over is told before what was refused too soon.
+    CHECK(judge_batches({batch(0s, 150), batch(20s, 30), batch(40s, 21)}, expecting(200)) ==
+          Faults{Fault::limit_broken, Fault::unused});
     CHECK(judge_batches({batch(0s, 100, 100), batch(20s, 50, 50), batch(40s, 51, 51)}, expecting(200)) ==
           Faults{Fault::limit_broken});
 }
@@ -190,8 +191,11 @@ TEST_CASE("a batch smaller than the room is expected whole") {
 
 TEST_CASE("the fullest window is summed over batches") {
     const std::vector batches{batch(0s, 70), batch(30s, 60), batch(59s, 50), batch(89s, 90)};
-    CHECK(judge(batches, {}, nothing_expected()).fullest_window == 180);
+    CHECK(judge(batches, {}, nothing_expected()).fullest_window == 60 + 50 + 90);
     CHECK(judge(batches, {}, nothing_expected()).total.successes() == 270);
+    // A second later the last batch ends 60.1 s after the second began: those two need not have met.
+    const std::vector later{batch(0s, 70), batch(30s, 60), batch(59s, 50), batch(90s, 90)};
+    CHECK(judge(later, {}, nothing_expected()).fullest_window == 70 + 60 + 50);
 }
 
 TEST_CASE("a ledger with exactly the limit in every window holds") {
