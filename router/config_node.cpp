@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <set>
@@ -143,9 +144,10 @@ std::optional<double> ConfigNode::number_of(double least, double most, bool whol
     if (!present()) return std::nullopt;
     const auto text = node_.IsScalar() ? resolved() : std::optional<std::string>("");
     if (!text) return std::nullopt;
-    char* end = nullptr;
-    const double value = std::strtod(text->c_str(), &end);
-    if (text->empty() || *end != '\0' || !(value >= least && value <= most) ||
+    double value = 0;
+    const char* const end = text->data() + text->size();
+    const auto [stop, failure] = std::from_chars(text->data(), end, value);
+    if (failure != std::errc() || stop != end || !(value >= least && value <= most) ||
         (whole_only && value != std::floor(value))) {
         error(fmt::format("expected a {}number from {} to {}, found {}", whole_only ? "whole " : "",
                           least, most, found()));
