@@ -285,8 +285,9 @@ def every_module_is_tested(tree, rules):
     for file in tree.of((".cpp",), PRODUCT):
         own = (file.folder, Path(file.path).stem + "_test.cpp") in tests
         other = rules["tested_by"].get(file.path)
-        excused = file.path in rules["untested"] or file.path in rules["ratchet"]["untested"]
-        if not own and other not in tree.files and not excused:
+        excused = file.path in rules["untested"]
+        waiting = file.path in rules["ratchet"]["untested"]
+        if not own and other not in tree.files and not excused and not waiting:
             yield file.path, 1, "no test file: write one, or name it or the reason in scripts/tidy.toml"
         if own and (other or excused):
             yield "scripts/tidy.toml", 1, f"{file.path} has its test file: the exception can go"
