@@ -1,11 +1,15 @@
 #include "router/call.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
 
 #include "router/feedback.hpp"
-#include "router/router.hpp"
+#include "router/multipart.hpp"
+#include "router/observation.hpp"
+#include "router/wildcard.hpp"
 #include "shm/health.hpp"
 
 namespace weir::router {
@@ -29,35 +33,40 @@ shm::Nanos unix_now() {
         std::chrono::system_clock::now().time_since_epoch());
 }
 
+ApiError too_long(std::string_view model, shm::Units tokens) {
+    ApiError error;
+    error.status = 400;
+    error.type = "invalid_request_error";
+    error.param = "messages";
+    error.message = fmt::format(
+        "The prompt exceeds the context window: no deployment takes its about {} tokens. Passed model={}",
+        tokens, model);
+    return error;
+}
+
+RequestSize size_of(const Request& request) {
+    const RequestFacts& facts = *request.facts;
+    return {facts.prompt_bytes, facts.max_tokens, facts.n, request.generates};
+}
+
 }  // namespace
 
 Call::Call(Router& router, const Request& request)
-    : router_(router), request_(request) {
-    const RequestFacts& facts = *request.facts;
-    size_ = {facts.prompt_bytes, facts.max_tokens, facts.n, request.generates};
-}
+    : router_(router), request_(request), account_(size_of(request), request_.caller) {}
 
 Call::~Call() {
     if (!settled_) finish(false);
 }
 
 Task<void> Call::start() {
-    group_ = router_.resolve(request_.facts->model);
-    if (group_.empty()) {
+    target_ = router_.find(request_.facts->model);
+    if (target_.group == nullptr) {
         error_ = unknown_model(request_.facts->model);
         co_return;
     }
-    started_ = shm::now();
-    const std::string_view first_group = group_;
     for (;;) {
         const Outcome outcome = co_await try_group();
-        if (outcome.ok() || aborted_ || caller_refused_) break;
-        if (!plan_) plan_.emplace(router_.config_.fallbacks, first_group);
-        const std::string_view next = router_.resolve(plan_->next(group_, outcome.kind));
-        if (next.empty()) break;
-        leave_deployment(outcome.counted);
-        group_ = next;
-        ++effort_.fallbacks;
+        if (outcome.ok() || aborted_ || caller_refused_ || !go_to_fallback(outcome)) break;
     }
     if (exchange_ && !error_) read_pieces();
 }
@@ -65,29 +74,48 @@ Task<void> Call::start() {
 /// Attempts at the deployments of one group until one answers or no retry is left. On failure
 /// error_ says why, unless the failure is an upstream's own answer.
 Task<Outcome> Call::try_group() {
-    const RetryRules rules = router_.retry_rules(group_, *request_.facts);
-    learned_ = shm::learned(router_.learning_of(group_));
-    bill_ = Bill::estimate(size_, learned_);
-    for (std::uint32_t retries = 0;; ++retries) {
+    account_.estimate(shm::learned(target_.group->learning));
+    failed_.clear();
+    for (std::uint32_t retries = 0;;) {
         error_.reset();
-        if (!find_place()) co_return Outcome{Kind::rate_limited, Source::none, Retry::no, false};
+        if (const Outcome found = find_place(); !found.ok()) co_return found;
         const Outcome outcome = co_await attempt();
         if (outcome.ok() || aborted_) co_return outcome;
 
-        std::optional<shm::Nanos> retry_after;
-        if (transport_ == TransportError::none) {
-            const Feedback feedback = read_feedback(exchange_->fields(), unix_now());
-            retry_after = feedback.retry_after ? feedback.retry_after : exhausted_for(feedback);
+        fresh_ = met_dead_connection();
+        if (fresh_) {  // nobody's failure
+            leave_deployment();
+            continue;
         }
+        const auto retry_after = upstream_delay();
         count_failure(outcome, retry_after);
-        const bool fallback = router_.has_fallback(group_, outcome.kind);
-        const FailedAttempt failed{outcome, retries, others_available(), fallback};
+        const RetryRules rules = retry_rules();
+        const FailedAttempt failed{outcome, retries, others_available(),
+                                   has_fallback(outcome.kind)};
         if (!may_retry(rules, failed)) co_return outcome;
-        leave_deployment(outcome.counted);
+        failed_.push_back(account_.deployment());
+        leave_deployment();
+        ++retries;
         ++effort_.retries;
         co_await pause(retry_delay(rules, failed, retry_after, RandomSource(router_.random_)));
         if (aborted_) co_return outcome;
     }
+}
+
+bool Call::has_fallback(Kind kind) const {
+    return plan_ ? plan_->has_next(group(), kind)
+                 : !fallbacks_for(router_.config_.fallbacks, group(), kind).empty();
+}
+
+/// The next group to try; false if there is none.
+bool Call::go_to_fallback(const Outcome& outcome) {
+    if (!plan_) plan_.emplace(router_.config_.fallbacks, group());
+    const Router::Target next = router_.find(plan_->next(group(), outcome.kind));
+    if (next.group == nullptr) return false;
+    leave_deployment();
+    target_ = next;
+    ++effort_.fallbacks;
+    return true;
 }
 
 /// One request to one deployment, until the head of its answer, or more if that is a refusal whose
@@ -100,7 +128,7 @@ Task<Outcome> Call::attempt() {
     }
     if (transport_ != TransportError::none) {
         const Outcome outcome = classify(transport_);
-        fail(outcome, transport_);
+        fail(outcome);
         co_return outcome;
     }
     std::string_view snippet;
@@ -109,58 +137,76 @@ Task<Outcome> Call::attempt() {
         snippet = {static_cast<const char*>(piece.data()), piece.size()};
     }
     const Outcome outcome = classify(exchange_->status(), snippet);
-    if (outcome.ok()) heed_quota();
+    if (outcome.ok() && tells_quota(exchange_->fields())) {
+        observe_quota(*account_.deployment(), read_feedback(exchange_->fields(), unix_now()),
+                      router_.participant_, shm::now());
+    }
     co_return outcome;
 }
 
 /// Asks the deployments of the group for room; error_ says why there is none.
-bool Call::find_place() {
+Outcome Call::find_place() {
     attempted_ = shm::now();
-    NoPlace refusal;
-    // The caller's limits are charged once, by the first attempt.
-    const CallerLimits caller = callers_ ? CallerLimits{} : request_.caller;
-    const auto candidates = router_.candidates(group_, request_.facts->stream, attempted_);
-    if (candidates.empty()) {
-        error_ = router_.all_cooling(group_, attempted_);
-        return false;
+    const shm::Units input = account_.bill().caller.reserve.input_tokens;
+    const auto asked = router_.candidates({*target_.group, request_.facts->stream, input, failed_},
+                                          attempted_);
+    if (asked.too_long) {
+        error_ = too_long(group(), input);
+        return {Kind::context_window, Source::client, Retry::no, false};
     }
-    placement_ = place(router_.segment_, router_.participant_, candidates, caller, bill_, attempted_,
-                       refusal);
-    if (placement_.deployment) return true;
+    constexpr Outcome kRefused{Kind::rate_limited, Source::none, Retry::no, false};
+    if (asked.order.empty()) {
+        error_ = router_.all_cooling(*target_.group, attempted_);
+        return kRefused;
+    }
+    NoPlace refusal;
+    if (account_.place(router_.segment_, router_.participant_, asked.order, attempted_, refusal)) {
+        return {};
+    }
     caller_refused_ = refusal.callers;
-    error_ = to_error(refusal, group_);
-    return false;
+    error_ = to_error(refusal, group());
+    return kRefused;
 }
 
 Task<TransportError> Call::send() {
-    const Deployment& deployment = *placement_.deployment;
+    transport_ = TransportError::none;
+    exchange_.reset();
+    scanner_.reset();
+    stripper_.reset();
+    first_byte_ = {};
+    const Deployment& deployment = *account_.deployment();
     // The usage of a stream comes only on demand; without it nothing could be settled.
     asked_usage_ = request_.facts->stream && !request_.facts->include_usage &&
                    request_.endpoint == kChatEndpoint;
+    std::string filled;  // the model's name, where a wildcard is part of it
+    if (deployment.has_wildcard()) filled = wildcard_fill(deployment.config().model, target_.part);
+    const std::string_view model =
+        deployment.has_wildcard() ? std::string_view(filled) : deployment.config().model;
+    std::string quoted;
+    if (deployment.has_wildcard() && request_.json) quoted = json_string(filled);
     const SplicedBody body =
-        splice(request_.body, *request_.facts,
-               request_.json ? deployment.model_json() : std::string_view(deployment.config().model),
-               asked_usage_);
+        request_.json ? splice(request_.body, *request_.facts,
+                               quoted.empty() ? deployment.model_json() : quoted, asked_usage_)
+                      : splice_form(request_.body, *request_.facts, request_.content_type, model);
     std::string head;
-    deployment.append_head(request_.endpoint, request_.content_type, request_.request_id,
-                           body.bytes(), head);
+    deployment.append_head({request_.endpoint, target_.part, request_.content_type,
+                            request_.request_id, body.bytes()},
+                           head);
     std::array<asio::const_buffer, 1 + SplicedBody::kPiecesMax> pieces;
     std::size_t count = 1;
     for (const std::string_view piece : body.pieces()) pieces[count++] = asio::buffer(piece);
     pieces[0] = asio::buffer(head);
 
-    scanner_.reset();
-    stripper_.reset();
-    first_byte_ = {};
     exchange_.emplace(deployment.upstream());
-    const auto failure = co_await exchange_->start({pieces.data(), count}, attempted_ + patience());
+    const auto failure = co_await exchange_->start({pieces.data(), count},
+                                                   attempted_ + patience(), fresh_);
     answered_ = shm::now();
     co_return failure;
 }
 
 /// How long this deployment may take for each step of its answer.
 shm::Nanos Call::patience() const {
-    const DeploymentConfig& config = placement_.deployment->config();
+    const DeploymentConfig& config = account_.deployment()->config();
     const auto& facts = *request_.facts;
     if (facts.timeout_seconds) {
         return std::chrono::duration_cast<shm::Nanos>(std::chrono::duration<double>(
@@ -173,83 +219,51 @@ shm::Nanos Call::patience() const {
     return general.timeout.value_or(general.weir.upstream_timeout);
 }
 
-/// Every process sees the failure, and the cooldown if there is to be one, at once.
-void Call::count_failure(const Outcome& outcome, std::optional<shm::Nanos> retry_after) {
-    const shm::Health health = placement_.deployment->health();
-    const shm::Nanos now = shm::now();
-    Failure failure;
-    failure.outcome = outcome;
-    failure.failures = shm::record_failure(health, now);
-    failure.successes = shm::read_health(health, now).successes;
-    failure.only_one = router_.groups_.find(group_)->second.deployments.size() == 1;
-    failure.retry_after = retry_after;
-    CooldownRules rules = router_.config_.cooldowns;
-    rules.deployment_cooldown_time = placement_.deployment->config().cooldown_time;
-    if (const auto duration = cooldown_for(rules, failure)) shm::set_cooldown(health, now + *duration);
+/// What the circumstances of the latest failure allow.
+RetryRules Call::retry_rules() const {
+    const RouterConfig& general = router_.config_;
+    RetryRules rules = general.retries;
+    const auto own = general.group_retry_policy.find(group());
+    if (own != general.group_retry_policy.end()) rules.policy = own->second;
+    const auto deployments = account_.deployment()->config().num_retries;
+    rules.num_retries = request_.facts->num_retries.value_or(deployments.value_or(rules.num_retries));
+    return rules;
 }
 
-/// What the upstream says is left of its quota counts everybody who uses it. Where that is less than
-/// what is left by our count, somebody else has used the difference.
-void Call::heed_quota() {
-    const Fields& fields = exchange_->fields();
-    if (!fields.has("x-ratelimit-remaining-requests") && !fields.has("x-ratelimit-remaining-tokens") &&
-        !fields.has("anthropic-ratelimit-requests-remaining")) {
-        return;
-    }
-    const Feedback feedback = read_feedback(fields, unix_now());
-    const shm::Nanos now = shm::now();
-    const auto heed = [&](const Scope& scope, const Quota& quota) {
-        if (!quota.remaining) return;
-        const shm::LimiterUsage usage = router_.participant_.usage(scope.limiter, now);
-        if (usage.remaining > *quota.remaining) {
-            router_.participant_.charge(scope.limiter, usage.remaining - *quota.remaining, now);
-        }
-    };
-    for (const Scope& scope : placement_.deployment->scopes()) {
-        switch (scope.unit) {
-            case shm::Unit::requests: heed(scope, feedback.requests); break;
-            case shm::Unit::tokens: heed(scope, feedback.tokens); break;
-            case shm::Unit::input_tokens: heed(scope, feedback.input_tokens); break;
-            case shm::Unit::output_tokens: heed(scope, feedback.output_tokens); break;
-        }
-    }
-    if (const auto duration = exhausted_for(feedback)) {
-        shm::set_cooldown(placement_.deployment->health(), now + *duration);
-    }
+/// When the upstream wants to be asked again, from now, if it has answered and said so.
+std::optional<shm::Nanos> Call::upstream_delay() const {
+    if (transport_ != TransportError::none) return std::nullopt;
+    const Feedback feedback = read_feedback(exchange_->fields(), unix_now());
+    return feedback.retry_after ? feedback.retry_after : exhausted_for(feedback);
+}
+
+/// Every process sees the failure, and the cooldown if there is to be one, at once.
+void Call::count_failure(const Outcome& outcome, std::optional<shm::Nanos> retry_after) {
+    const bool only_one = target_.group->deployments.size() == 1;
+    observe_failure(*account_.deployment(), router_.config_.cooldowns, {outcome, only_one, retry_after},
+                    shm::now());
 }
 
 bool Call::others_available() const {
     const shm::Nanos now = shm::now();
-    const auto& deployments = router_.groups_.find(group_)->second.deployments;
+    const auto& deployments = target_.group->deployments;
     return std::any_of(deployments.begin(), deployments.end(), [&](const Deployment* other) {
-        return other != placement_.deployment && shm::cooldown_until(other->health()) <= now;
+        return other != account_.deployment() && shm::cooldown_until(other->health()) <= now;
     });
 }
 
-void Call::fail(const Outcome& outcome, TransportError transport) {
+void Call::fail(const Outcome& outcome) {
     ApiError error;
     error.status = client_status(outcome.kind, 0);
     error.type = std::string(error_type(outcome.kind));
-    error.message = std::string(to_string(transport)) + ". Deployment=" +
-                    placement_.deployment->config().id;
+    error.message = std::string(to_string(transport_)) + ". Deployment=" +
+                    account_.deployment()->config().id;
     error_ = std::move(error);
 }
 
-/// Before another deployment is asked: what this one was charged is settled, what the caller was
-/// charged is kept.
-void Call::leave_deployment(bool arrived) {
-    if (!placement_.deployment) return;
-    const shm::Nanos now = shm::now();
-    const std::size_t callers = placement_.callers;
-    placement_.settle_deployment(arrived, cost_of(placement_.deployment->cost_policy(),
-                                                  placement_.reserved(bill_)), now);
-    if (callers > 0 || !request_.caller.holds.empty()) {
-        placement_.ticket.release(request_.caller.holds.size());
-        callers_ = std::move(placement_.ticket);
-    } else {
-        placement_.ticket.close();
-    }
-    placement_ = {};
+/// Before another deployment is asked.
+void Call::leave_deployment() {
+    account_.settle_attempt(spent(), shm::now());
     exchange_.reset();
     scanner_.reset();
 }
@@ -316,43 +330,30 @@ std::int64_t Call::content_length() const noexcept {
 void Call::finish(bool whole) {
     settled_ = true;
     const shm::Nanos now = shm::now();
-    if (!placement_.deployment) {
-        // Earlier attempts, if there were any, are settled; the caller got nothing for its charges.
-        for (std::size_t i = 0; i < request_.caller.scopes.size() && callers_; ++i) {
-            if (request_.caller.scopes[i]->unit != shm::Unit::requests) callers_.settle(i, 0, now);
-        }
-        return callers_.close();
-    }
-    const bool arrived = transport_ == TransportError::none || may_have_arrived(transport_);
-    const bool answered = whole && exchange_->status() < 400;
-    const Estimate for_caller = cost_of(CostPolicy::sum, bill_.caller.reserve);
-    shm::Ticket& callers = callers_ ? callers_ : placement_.ticket;
-    for (std::size_t i = 0; i < request_.caller.scopes.size(); ++i) {
-        const shm::Unit unit = request_.caller.scopes[i]->unit;
-        const bool free = unit == shm::Unit::requests && !arrived && effort_.retries == 0;
-        callers.settle(i, free ? 0 : units_for(unit, for_caller), now);
-    }
-    placement_.settle_deployment(
-        arrived, cost_of(placement_.deployment->cost_policy(), placement_.reserved(bill_)), now);
-    placement_.ticket.close();
-    callers_.close();
-    if (!answered) return;
-    shm::record_success(placement_.deployment->health(), now, now - attempted_, first_byte_ - attempted_);
+    account_.settle(spent(), now);
+    if (!whole || exchange_->status() >= 400) return;
+    shm::record_success(account_.deployment()->health(), now, now - attempted_, first_byte_ - attempted_);
     if (const auto usage = scanner_->usage()) {
-        shm::learn(router_.learning_of(group_),
-                   {size_.prompt_bytes, usage->prompt_tokens, usage->completion_tokens});
+        shm::learn(target_.group->learning, {account_.size().prompt_bytes, usage->prompt_tokens,
+                                             usage->completion_tokens});
     }
 }
 
-/// An upstream's refusal, and a request that never reached it, cost no tokens; an answer costs what
-/// it says, or else what may have been used.
-Estimate Call::cost_of(CostPolicy policy, const Estimate& reserved) const {
-    if (transport_ != TransportError::none && !may_have_arrived(transport_)) return {};
-    if (transport_ == TransportError::none && exchange_ && exchange_->status() >= 400) return {};
-    if (scanner_ && scanner_->usage()) return exact_cost(*scanner_->usage(), size_, policy);
-    Seen seen;
-    if (scanner_) seen = {scanner_->content_events(), scanner_->content_bytes()};
-    return interrupted_cost(reserved, size_, seen, learned_, policy);
+bool Call::met_dead_connection() const noexcept {
+    return transport_ == TransportError::closed && exchange_ && exchange_->reused();
+}
+
+Spent Call::spent() const {
+    Spent spent;
+    if (account_.deployment() == nullptr) return spent;
+    const bool answered = transport_ == TransportError::none && exchange_ && exchange_->status() != 0;
+    spent.arrived = transport_ == TransportError::none || may_have_arrived(transport_);
+    // A connection that had died idle may have delivered the request, but hardly to be worked on.
+    spent.worked = spent.arrived && !met_dead_connection() && !(answered && exchange_->status() >= 400);
+    if (!scanner_) return spent;
+    spent.usage = scanner_->usage();
+    spent.seen = {scanner_->content_events(), scanner_->content_bytes()};
+    return spent;
 }
 
 }  // namespace weir::router

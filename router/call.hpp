@@ -1,9 +1,7 @@
 // One request's life in the router: placed, sent, tried again where that helps, answered piece by
 // piece, settled.
 //
-// What it is charged: each attempt counts as a request under its deployment's limits, for that is
-// how upstreams count; under the caller's limits the request counts once. Tokens are charged by what
-// the answer says it used.
+// What it is charged is its Account's affair (account.hpp).
 //
 // Thread safety: none.
 #pragma once
@@ -13,17 +11,16 @@
 #include <string_view>
 #include <vector>
 
+#include "router/account.hpp"
 #include "router/api_error.hpp"
 #include "router/exchange.hpp"
 #include "router/fallback.hpp"
 #include "router/outcome.hpp"
-#include "router/placement.hpp"
 #include "router/request.hpp"
+#include "router/router.hpp"
 #include "router/usage.hpp"
 
 namespace weir::router {
-
-class Router;
 
 /// What is asked. Views must stay good until the Call is gone.
 struct Request {
@@ -31,15 +28,16 @@ struct Request {
     std::string_view body;
     const RequestFacts* facts = nullptr;  ///< of `body`
     std::string_view content_type = "application/json";
-    bool json = true;       ///< the model stands in the body as a JSON string, not as plain bytes
+    bool json = true;       ///< or else multipart/form-data, whose facts read_form has found
     bool generates = true;  ///< false for embeddings and the like, which have no completion
     std::string_view request_id{};  ///< told to the upstream, if not empty
     CallerLimits caller{};
+    std::optional<shm::Nanos> max_wait{};  ///< for capacity; goes before what the body says
 };
 
 /// What it took to get an answer.
 struct Effort {
-    std::uint32_t retries = 0;
+    std::uint32_t retries = 0;  ///< not counting those over a connection that had died idle
     std::uint32_t fallbacks = 0;
 };
 
@@ -65,10 +63,12 @@ class Call {
     std::int64_t content_length() const noexcept;
 
     /// Whose answer it is; null if no deployment was asked.
-    const Deployment* deployment() const noexcept { return placement_.deployment; }
+    const Deployment* deployment() const noexcept { return account_.deployment(); }
     const Effort& effort() const noexcept { return effort_; }
     /// The model group that was asked last: the one the client named, or a fallback.
-    std::string_view group() const noexcept { return group_; }
+    std::string_view group() const noexcept {
+        return target_.group != nullptr ? target_.group->name : std::string_view();
+    }
     /// Waiting for the head of the answer, of the latest attempt.
     shm::Nanos upstream_time() const noexcept { return answered_ - attempted_; }
     /// What the answer said it used, as far as it has been read.
@@ -84,30 +84,31 @@ class Call {
     Task<Outcome> try_group();
     Task<Outcome> attempt();
     Task<TransportError> send();
+    bool met_dead_connection() const noexcept;
     Task<void> pause(shm::Nanos duration);
-    bool find_place();
+    Outcome find_place();
+    bool has_fallback(Kind kind) const;
+    bool go_to_fallback(const Outcome& outcome);
+    RetryRules retry_rules() const;
+    std::optional<shm::Nanos> upstream_delay() const;
     void count_failure(const Outcome& outcome, std::optional<shm::Nanos> retry_after);
-    void heed_quota();
     bool others_available() const;
-    void fail(const Outcome& outcome, TransportError transport);
-    void leave_deployment(bool arrived);
+    void fail(const Outcome& outcome);
+    void leave_deployment();
     void read_pieces();
     void begin_reading();
     void finish(bool whole);
-    Estimate cost_of(CostPolicy policy, const Estimate& reserved) const;
+    Spent spent() const;
     shm::Nanos patience() const;
 
     Router& router_;
     Request request_;
-    std::string_view group_;
-    RequestSize size_;
-    shm::LearnedEstimate learned_;
-    Bill bill_;
-    shm::Ticket callers_;   // the first attempt's, once there is another: it holds the caller's charges
-    Placement placement_;   // the latest attempt's
+    Router::Target target_;
+    Account account_;
     std::optional<Exchange> exchange_;
     std::optional<ApiError> error_;
     std::optional<FallbackPlan> plan_;
+    std::vector<Deployment*> failed_;  // of the group, to be asked last from now on
     std::optional<UsageScanner> scanner_;
     std::optional<UsageStripper> stripper_;  // if usage was asked for on our own account
     std::string stripped_;
@@ -115,11 +116,11 @@ class Call {
     Effort effort_;
     TransportError transport_ = TransportError::none;  // of the latest attempt
     Timer* pausing_ = nullptr;
-    shm::Nanos started_{};
     shm::Nanos attempted_{};
     shm::Nanos answered_{};    // its head was there
     shm::Nanos first_byte_{};  // of the body
     bool asked_usage_ = false;
+    bool fresh_ = false;  // the next attempt needs a new connection
     bool caller_refused_ = false;
     bool settled_ = false;
     bool aborted_ = false;

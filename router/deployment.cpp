@@ -10,7 +10,11 @@ namespace weir::router {
 
 Deployment::Deployment(const DeploymentConfig& config, const WeirSettings& settings,
                        shm::Segment& segment, const Url& url, Upstream& upstream)
-    : config_(config), upstream_(upstream), model_json_(json_string(config.model)), form_(config, url) {
+    : config_(config),
+      upstream_(upstream),
+      model_json_(json_string(config.model)),
+      wildcard_(config.model.find('*') != std::string::npos),
+      form_(config, url) {
     const auto limit = [&](shm::Unit unit, const std::optional<std::uint64_t>& units) {
         if (units) scopes_.push_back({"deployment", config_.id, unit, settings.window, *units, {}});
     };
@@ -29,15 +33,13 @@ void Deployment::look_up(shm::Segment& segment) {
     health_ = segment.health("deployment", config_.id);
 }
 
-void Deployment::append_head(std::string_view endpoint, std::string_view content_type,
-                             std::string_view request_id, std::size_t body_bytes,
-                             std::string& out) const {
+void Deployment::append_head(const Head& head, std::string& out) const {
     out += "POST ";
-    form_.append_target(endpoint, out);
+    form_.append_target(head.endpoint, head.part, out);
     fmt::format_to(std::back_inserter(out),
                    " HTTP/1.1\r\n{}content-type: {}\r\ncontent-length: {}\r\n", fixed_fields_,
-                   content_type, body_bytes);
-    if (!request_id.empty()) out.append("x-request-id: ").append(request_id).append("\r\n");
+                   head.content_type, head.body_bytes);
+    if (!head.request_id.empty()) out.append("x-request-id: ").append(head.request_id).append("\r\n");
     out += "\r\n";
 }
 

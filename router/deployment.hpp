@@ -30,16 +30,22 @@ class Deployment {
     CostPolicy cost_policy() const noexcept { return config_.cost_policy; }
     Upstream& upstream() const noexcept { return upstream_; }
 
-    /// The model's name for the upstream, as a JSON string.
+    /// The model's name for the upstream, as a JSON string; a '*' is in it as it was configured.
     std::string_view model_json() const noexcept { return model_json_; }
+    bool has_wildcard() const noexcept { return wildcard_; }
 
     /// Looks everything up again, after a handle was found to be evicted.
     void look_up(shm::Segment& segment);
 
-    /// The head of a request to `endpoint` ("/chat/completions"), appended to `out`. `request_id` may
-    /// be empty.
-    void append_head(std::string_view endpoint, std::string_view content_type,
-                     std::string_view request_id, std::size_t body_bytes, std::string& out) const;
+    /// The head of a request, appended to `out`.
+    struct Head {
+        std::string_view endpoint;  ///< "/chat/completions"
+        std::string_view part;      ///< what a '*' in the model's name stands for
+        std::string_view content_type;
+        std::string_view request_id;  ///< may be empty
+        std::size_t body_bytes = 0;
+    };
+    void append_head(const Head& head, std::string& out) const;
 
  private:
     DeploymentConfig config_;
@@ -48,6 +54,7 @@ class Deployment {
     shm::Gauge in_flight_;
     shm::Health health_;
     std::string model_json_;
+    bool wildcard_;
     UpstreamForm form_;
     std::string fixed_fields_;  // the same for every request
 };

@@ -45,22 +45,11 @@ std::int64_t Exchange::content_length() const noexcept {
 }
 
 Task<TransportError> Exchange::start(std::span<const asio::const_buffer> request,
-                                     shm::Nanos deadline) {
-    TransportError error = co_await send(request, deadline, false);
-    if (error == TransportError::closed && connection_ && connection_->reused && !aborted_) {
-        // Closed while it lay idle, as upstreams do: it has hardly seen this request.
-        upstream_.release(std::move(connection_), false);
-        error = co_await send(request, deadline, true);
-    }
-    co_return error;
-}
-
-Task<TransportError> Exchange::send(std::span<const asio::const_buffer> request, shm::Nanos deadline,
-                                    bool fresh) {
+                                     shm::Nanos deadline, bool fresh) {
     auto acquired = co_await upstream_.acquire(fresh);
     if (acquired.error != TransportError::none) co_return acquired.error;
     connection_ = std::move(acquired.connection);
-    if (aborted_) co_return TransportError::closed;
+    if (aborted_) co_return TransportError::connect;  // nothing was sent
     connection_->reset_expired();
     connection_->set_deadline(deadline);
     reader_->reset(pieces_);

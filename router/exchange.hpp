@@ -27,9 +27,14 @@ class Exchange {
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
-    /// Sends `request` (its pieces must stay until this returns) and reads the head of the answer.
-    /// A kept-alive connection that turns out to be dead before the first byte is replaced once.
-    Task<TransportError> start(std::span<const asio::const_buffer> request, shm::Nanos deadline);
+    /// Sends `request` (its pieces must stay until this returns) and reads the head of the answer,
+    /// until `deadline`; over a new connection if `fresh`.
+    Task<TransportError> start(std::span<const asio::const_buffer> request, shm::Nanos deadline,
+                               bool fresh);
+
+    /// Whether it went over a connection that was kept alive: if that was closed before the first
+    /// byte, it lay dead, as happens, and the request was hardly seen.
+    bool reused() const noexcept { return connection_ && connection_->reused; }
 
     unsigned status() const noexcept;
     const Fields& fields() const noexcept;
@@ -50,8 +55,6 @@ class Exchange {
     void abort() noexcept;
 
  private:
-    Task<TransportError> send(std::span<const asio::const_buffer> request, shm::Nanos deadline,
-                              bool fresh);
     Task<TransportError> read_head();
     TransportError parse();
     bool reusable() const noexcept;

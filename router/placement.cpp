@@ -30,10 +30,8 @@ class Asked {
  private:
     void add(Scope& scope, const Costs& costs) {
         if (charges_count_ == charges_.size()) return;
-        const shm::Units units = reservation(units_for(scope.unit, costs.reserve),
-                                             units_for(scope.unit, costs.certain), scope.limit);
         scopes_[charges_count_] = &scope;
-        charges_[charges_count_++] = {scope.limiter, units};
+        charges_[charges_count_++] = {scope.limiter, reserved_for(scope, costs)};
     }
 
     std::array<shm::Charge, shm::kScopesMax> charges_;
@@ -57,9 +55,9 @@ shm::Admission admit(shm::Segment& segment, shm::Participant& participant, Deplo
 void note(const shm::Refusal& why, const Asked& asked, shm::Participant& participant, shm::Nanos now,
           NoPlace& refusal, bool first) {
     const auto at = participant.earliest(asked.demand(), now);
-    const bool sooner =
-        at && (!refusal.retry_after || *at - now < *refusal.retry_after);
-    if (first || sooner) {
+    const bool sooner = at && (!refusal.retry_after || *at - now < *refusal.retry_after);
+    const bool hopeful = refusal.reason == shm::Refused::never_fits && why.reason != refusal.reason;
+    if (first || sooner || hopeful) {
         refusal.reason = why.reason;
         refusal.scope = why.in_holds ? nullptr : &asked.scope(why.index);
     }
@@ -87,18 +85,6 @@ Bill Bill::estimate(const RequestSize& size, const shm::LearnedEstimate& learned
     }
     bill.caller = bill.deployment[static_cast<std::size_t>(CostPolicy::sum)];
     return bill;
-}
-
-const Estimate& Placement::reserved(const Bill& bill) const noexcept {
-    return bill.deployment[static_cast<std::size_t>(deployment->cost_policy())].reserve;
-}
-
-void Placement::settle_deployment(bool arrived, const Estimate& cost, shm::Nanos now) noexcept {
-    const auto& scopes = deployment->scopes();
-    for (std::size_t i = 0; i < scopes.size(); ++i) {
-        const bool free = scopes[i].unit == shm::Unit::requests && !arrived;
-        ticket.settle(callers + i, free ? 0 : units_for(scopes[i].unit, cost), now);
-    }
 }
 
 Placement place(shm::Segment& segment, shm::Participant& participant,

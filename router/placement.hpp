@@ -7,7 +7,7 @@
 #include <array>
 #include <optional>
 #include <span>
-#include <vector>
+#include <string_view>
 
 #include "router/api_error.hpp"
 #include "router/cost.hpp"
@@ -21,6 +21,7 @@ namespace weir::router {
 struct CallerLimits {
     std::span<Scope* const> scopes;
     std::span<const shm::Gauge> holds;
+    std::string_view priority{};  ///< whose share of the deployments' limits it takes; may be empty
 };
 
 /// What a request may cost, for limits that count in different ways.
@@ -38,13 +39,6 @@ struct Placement {
     Deployment* deployment = nullptr;
     shm::Ticket ticket;
     std::size_t callers = 0;  ///< how many of the charges are the caller's
-
-    /// What was reserved under the deployment's limits.
-    const Estimate& reserved(const Bill& bill) const noexcept;
-
-    /// Charges the deployment's limits what it has really cost; the request itself only if it may
-    /// have `arrived`.
-    void settle_deployment(bool arrived, const Estimate& cost, shm::Nanos now) noexcept;
 };
 
 /// Why none did.
@@ -54,6 +48,13 @@ struct NoPlace {
     std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
     bool callers = false;                   ///< one of the caller's limits did: no deployment helps
 };
+
+/// What a limit is asked for: of `costs` what it counts, but as far as that is a guess never more
+/// than it allows.
+inline shm::Units reserved_for(const Scope& scope, const Costs& costs) noexcept {
+    return reservation(units_for(scope.unit, costs.reserve), units_for(scope.unit, costs.certain),
+                       scope.limit);
+}
 
 /// Asks `candidates` in their order. `refusal` says why if none admits it.
 Placement place(shm::Segment& segment, shm::Participant& participant,

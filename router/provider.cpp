@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 namespace weir::router {
 namespace {
@@ -49,6 +50,19 @@ bool ends_with(std::string_view text, std::string_view end) noexcept {
     return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
 }
 
+/// `text` as one segment of a path: clients choose it, and must not choose more than that.
+void append_encoded(std::string_view text, std::string& out) {
+    for (const char c : text) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           c == '-' || c == '_' || c == '~';
+        if (plain) {
+            out += c;
+        } else {
+            fmt::format_to(std::back_inserter(out), "%{:02X}", static_cast<unsigned char>(c));
+        }
+    }
+}
+
 }  // namespace
 
 const Provider* find_provider(std::string_view name) noexcept {
@@ -78,7 +92,10 @@ UpstreamForm::UpstreamForm(const DeploymentConfig& deployment, const Url& base) 
         if (!ends_with(base.path, "/openai/v1")) {
             const std::string root = base.path + (ends_with(base.path, "/openai") ? "" : "/openai");
             shared_prefix_ = root;
-            prefix_ = fmt::format("{}/deployments/{}", root, deployment.model);
+            const auto star = deployment.model.find('*');
+            prefix_ = fmt::format("{}/deployments/{}", root, deployment.model.substr(0, star));
+            if (star != std::string::npos) after_part_ = deployment.model.substr(star + 1);
+            has_part_ = star != std::string::npos;
             suffix_ = fmt::format("?api-version={}", deployment.api_version.empty()
                                                          ? kAzureApiVersion
                                                          : deployment.api_version);
@@ -98,8 +115,14 @@ UpstreamForm::UpstreamForm(const DeploymentConfig& deployment, const Url& base) 
         fields_ += fmt::format("{}: {}\r\n", name, value);
 }
 
-void UpstreamForm::append_target(std::string_view endpoint, std::string& out) const {
-    out += is_shared_on_azure(endpoint) ? shared_prefix_ : prefix_;
+void UpstreamForm::append_target(std::string_view endpoint, std::string_view part,
+                                 std::string& out) const {
+    const bool shared = is_shared_on_azure(endpoint);
+    out += shared ? shared_prefix_ : prefix_;
+    if (has_part_ && !shared) {
+        append_encoded(part, out);
+        out += after_part_;
+    }
     out += endpoint;
     out += suffix_;
 }

@@ -44,8 +44,8 @@ class UpstreamForm {
     UpstreamForm(const DeploymentConfig& deployment, const Url& base);
 
     /// What to ask for: "/v1/chat/completions" for the endpoint "/chat/completions". Appended to
-    /// `out`.
-    void append_target(std::string_view endpoint, std::string& out) const;
+    /// `out`. `part` stands for the '*' of a model whose name is in the path; any bytes.
+    void append_target(std::string_view endpoint, std::string_view part, std::string& out) const;
 
     /// Header fields that identify us to the upstream, each with its line end: the key,
     /// extra_headers.
@@ -53,6 +53,8 @@ class UpstreamForm {
 
  private:
     std::string prefix_;         // before the endpoint
+    std::string after_part_;     // between what a '*' stands for and the endpoint
+    bool has_part_ = false;      // the model in the prefix has a '*', at its end
     std::string shared_prefix_;  // the same for endpoints that are not a model's
     std::string suffix_;         // behind it: the query
     std::string fields_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "router/call.hpp"
+#include "router/wildcard.hpp"
 
 namespace weir::router {
 namespace {
@@ -43,9 +44,9 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
     }
     for (const auto& deployment : deployments_) {
         auto [by_id, made] = groups_.try_emplace(deployment->config().id);
-        if (made) by_id->second = {{deployment.get()}, {}, false};
+        if (made) by_id->second = {{}, {deployment.get()}, {}, false};
     }
-    for (auto& [name, group] : groups_) group.learning = segment_.health("model", name);
+    index_groups();
     strategy_ = config_.strategy;
     pulse_.on_beat([this, next = shm::Nanos{}](shm::Nanos now) mutable {
         if (now < next) return;
@@ -55,6 +56,19 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
 }
 
 Router::~Router() = default;
+
+void Router::index_groups() {
+    for (auto& [name, group] : groups_) {
+        group.name = name;
+        group.learning = segment_.health("model", name);
+        if (name.find('*') == std::string::npos) continue;
+        group.listed = false;  // nobody can ask for it by this name
+        wildcards_.push_back(&group);
+    }
+    std::stable_sort(wildcards_.begin(), wildcards_.end(), [](const Group* a, const Group* b) {
+        return a->name.size() > b->name.size();
+    });
+}
 
 void Router::start() { pulse_.start(); }
 
@@ -79,23 +93,42 @@ std::vector<std::string> Router::models() const {
 }
 
 std::string_view Router::resolve(std::string_view model) const {
+    const Target target = find(model);
+    return target.group != nullptr ? target.group->name : std::string_view();
+}
+
+Router::Target Router::find(std::string_view model) const {
     if (const auto alias = config_.model_group_alias.find(model); alias != config_.model_group_alias.end()) {
         model = alias->second.group;
     }
-    const auto group = groups_.find(model);
-    return group != groups_.end() ? std::string_view(group->first) : std::string_view();
+    if (const auto group = groups_.find(model); group != groups_.end()) return {&group->second, {}};
+    for (const Group* group : wildcards_) {
+        if (const auto part = wildcard_match(group->name, model)) return {group, *part};
+    }
+    return {};
 }
 
-std::span<Deployment* const> Router::candidates(std::string_view model, bool stream, shm::Nanos now) {
-    const auto& deployments = groups_.find(model)->second.deployments;
+Router::Asked Router::candidates(const Asking& asking, shm::Nanos now) {
+    const auto& deployments = asking.group.deployments;
+    const auto fits = [&](const Deployment* deployment) {
+        const auto most = deployment->config().max_input_tokens;
+        return !config_.enable_pre_call_checks || !most || asking.input_tokens <= *most;
+    };
     snapshots_.clear();
     for (Deployment* deployment : deployments) snapshots_.push_back(snapshot(*deployment, now));
-    const auto ordered = chooser_.order(snapshots_, {strategy_, config_.latency_buffer, stream}, RandomSource(random_));
+    const auto ordered = chooser_.order(snapshots_, {strategy_, config_.latency_buffer, asking.stream},
+                                        RandomSource(random_));
     order_.clear();
     for (const std::uint32_t index : ordered.all.first(ordered.healthy)) {
-        order_.push_back(deployments[index]);
+        if (fits(deployments[index])) order_.push_back(deployments[index]);
     }
-    return order_;
+    if (order_.empty()) return {order_, std::none_of(deployments.begin(), deployments.end(), fits)};
+    const auto& last = asking.last_choice;
+    if (last.empty()) return {order_, false};
+    std::stable_partition(order_.begin(), order_.end(), [&](const Deployment* deployment) {
+        return std::find(last.begin(), last.end(), deployment) == last.end();
+    });
+    return {order_, false};
 }
 
 /// Reads of the segment only what the strategy looks at.
@@ -126,9 +159,9 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
     return candidate;
 }
 
-ApiError Router::all_cooling(std::string_view model, shm::Nanos now) const {
+ApiError Router::all_cooling(const Group& group, shm::Nanos now) const {
     shm::Nanos soonest = kNever;
-    for (const Deployment* deployment : groups_.find(model)->second.deployments) {
+    for (const Deployment* deployment : group.deployments) {
         soonest = std::min(soonest, shm::cooldown_until(deployment->health()));
     }
     ApiError error;
@@ -138,20 +171,8 @@ ApiError Router::all_cooling(std::string_view model, shm::Nanos now) const {
     error.message = fmt::format(
         "No deployments available for selected model, all are cooling down after failures. Try again "
         "in {:.3f} seconds. Passed model={}",
-        std::chrono::duration<double>(*error.retry_after).count(), model);
+        std::chrono::duration<double>(*error.retry_after).count(), group.name);
     return error;
-}
-
-RetryRules Router::retry_rules(std::string_view model, const RequestFacts& facts) const {
-    RetryRules rules = config_.retries;
-    const auto own = config_.group_retry_policy.find(model);
-    if (own != config_.group_retry_policy.end()) rules.policy = own->second;
-    if (facts.num_retries) rules.num_retries = *facts.num_retries;
-    return rules;
-}
-
-bool Router::has_fallback(std::string_view model, Kind kind) const {
-    return !fallbacks_for(config_.fallbacks, model, kind).empty();
 }
 
 Task<Reply> Router::complete(std::string body, std::string endpoint) {

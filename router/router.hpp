@@ -58,10 +58,10 @@ class Router {
     Task<Reply> complete(std::string body, std::string endpoint = "/chat/completions");
 
     /// The group that `model` means: a group's name, an alias, a deployment's id, or a name that a
-    /// wildcard takes. Empty if there is none.
+    /// wildcard takes (the longest that does). Empty if there is none.
     std::string_view resolve(std::string_view model) const;
 
-    /// The names that clients may ask for, sorted; those that are hidden left out.
+    /// The names that clients may ask for, sorted; those that are hidden, and wildcards, left out.
     std::vector<std::string> models() const;
 
     /// Visits every deployment in the order of the configuration.
@@ -78,24 +78,38 @@ class Router {
  private:
     friend class Call;
     struct Group {
+        std::string_view name;
         std::vector<Deployment*> deployments;
         shm::Health learning;  // of the sizes of prompts and completions
         bool listed = true;
     };
 
+    /// What a model's name means.
+    struct Target {
+        const Group* group = nullptr;  // null: nothing
+        std::string_view part;         // what the group's '*' took of the name
+    };
+    Target find(std::string_view model) const;
+
+    void index_groups();
     Upstream& upstream_for(const Url& url);
 
-    /// The deployments of `model` that are not cooling down, in the order in which to ask them. Good
-    /// until the next call.
-    std::span<Deployment* const> candidates(std::string_view model, bool stream, shm::Nanos now);
+    /// What is to be asked.
+    struct Asking {
+        const Group& group;
+        bool stream = false;
+        shm::Units input_tokens = 0;                ///< estimated
+        std::span<Deployment* const> last_choice;  ///< they have failed this request already
+    };
+    struct Asked {
+        std::span<Deployment* const> order;  ///< those that are not cooling down; good until the next call
+        bool too_long = false;               ///< none takes a prompt of this length
+    };
+    Asked candidates(const Asking& asking, shm::Nanos now);
 
     /// The error of a group whose deployments are all cooling down.
-    ApiError all_cooling(std::string_view model, shm::Nanos now) const;
+    ApiError all_cooling(const Group& group, shm::Nanos now) const;
 
-    RetryRules retry_rules(std::string_view model, const RequestFacts& facts) const;
-    bool has_fallback(std::string_view model, Kind kind) const;
-
-    shm::Health learning_of(std::string_view model) const { return groups_.find(model)->second.learning; }
     Candidate snapshot(Deployment& deployment, shm::Nanos now) const;
 
     asio::io_context& io_;
@@ -107,6 +121,7 @@ class Router {
     std::map<std::string, std::unique_ptr<Upstream>> upstreams_;  // by scheme, host and port
     std::vector<std::unique_ptr<Deployment>> deployments_;
     std::map<std::string, Group, std::less<>> groups_;
+    std::vector<const Group*> wildcards_;  // groups with a '*', the longest pattern first
     Strategy strategy_ = Strategy::simple_shuffle;
     Chooser chooser_;
     std::vector<Candidate> snapshots_;

@@ -14,10 +14,10 @@ DeploymentConfig deployment(const std::string& params) {
     return good("model_list: [{model_name: g, litellm_params: {" + params + "}}]").model_list[0];
 }
 
-std::string target(const DeploymentConfig& d, std::string_view endpoint) {
+std::string target(const DeploymentConfig& d, std::string_view endpoint, std::string_view part = {}) {
     std::string error;
     std::string out;
-    UpstreamForm(d, *parse_url(d.api_base, error)).append_target(endpoint, out);
+    UpstreamForm(d, *parse_url(d.api_base, error)).append_target(endpoint, part, out);
     return out;
 }
 
@@ -129,4 +129,12 @@ TEST_CASE("wildcards take part of a name over") {
     CHECK(wildcard_fill("ft-*-1", "gpt") == "ft-gpt-1");
     CHECK(wildcard_fill("fixed", "gpt") == "fixed");
     CHECK(wildcard_fill("*", "*") == "*");
+}
+
+TEST_CASE("Azure: what a wildcard took stands in the path, and is no more than one segment of it") {
+    const auto d = deployment("model: 'azure/a-*-b', api_key: k, api_base: http://h");
+    CHECK(target(d, "/embeddings", "x") == "/openai/deployments/a-x-b/embeddings?api-version=2024-10-21");
+    CHECK(target(d, "/embeddings", "/../../?\r\nx: y") ==
+          "/openai/deployments/a-%2F%2E%2E%2F%2E%2E%2F%3F%0D%0Ax%3A%20y-b/embeddings?api-version=2024-10-21");
+    CHECK(target(d, "/responses", "x") == "/openai/responses?api-version=2024-10-21");
 }
