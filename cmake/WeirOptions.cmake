@@ -25,7 +25,8 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 # weir_library(shm SOURCES a.cpp … HEADERS a.hpp … [LIBS …] [PRIVATE_LIBS …])
 # A folder's library, known as weir::<name>: everything but its main.cpp. HEADERS are the public ones:
-# they are installed, and each must compile alone (all_verify_interface_header_sets).
+# they are installed, and each must compile alone (all_verify_interface_header_sets). Of the PRIVATE_LIBS a
+# user of the installed library links those that have code, and never sees those that are headers only.
 function(weir_library name)
     cmake_parse_arguments(arg "" "" "SOURCES;HEADERS;LIBS;PRIVATE_LIBS" ${ARGN})
     add_library(weir_${name} STATIC ${arg_SOURCES})
@@ -35,7 +36,11 @@ function(weir_library name)
     target_compile_features(weir_${name} PUBLIC cxx_std_20)
     target_link_libraries(weir_${name} PUBLIC ${arg_LIBS} PRIVATE $<BUILD_INTERFACE:weir_options>)
     foreach(lib IN LISTS arg_PRIVATE_LIBS)
-        target_link_libraries(weir_${name} PRIVATE $<BUILD_INTERFACE:${lib}>)
+        get_target_property(type ${lib} TYPE)
+        if(type STREQUAL INTERFACE_LIBRARY)
+            set(lib $<BUILD_INTERFACE:${lib}>)
+        endif()
+        target_link_libraries(weir_${name} PRIVATE ${lib})
     endforeach()
     set_property(GLOBAL APPEND PROPERTY WEIR_LIBRARIES weir_${name})
 endfunction()

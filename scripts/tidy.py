@@ -42,6 +42,7 @@ URL = re.compile(r"\bhttps?://([A-Za-z0-9.-]*[A-Za-z0-9])")
 MADE_UP_HOST = re.compile(r"\.(test|example|invalid)$|^([\w-]+\.)*example\.(com|org|net)$|^[\d.]+$")
 CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
+HEADER_LIST = re.compile(r"\bweir_library\([^)]*\bHEADERS\b([^)]*?)(?:\b[A-Z_]*LIBS\b|\))")
 RULES = []
 
 
@@ -95,20 +96,20 @@ def pure_files(tree, rules):
 
 
 @rule
-def public_headers_of_shm(tree, rules):
-    lists = tree.files["shm/CMakeLists.txt"].text
-    listed = re.search(r"weir_library\(shm\b.*?\bHEADERS\b(.*?)\bLIBS\b", lists, re.DOTALL)
-    todo = [f"shm/{name}" for name in listed.group(1).split()]
-    seen = set()
-    while todo:
-        path = todo.pop()
-        if path in seen or path not in tree.files:
-            continue
-        seen.add(path)
+def public_headers(tree, rules):
+    """What is installed includes only what is installed; and shm's part of it names nobody else's library."""
+    installed = set()
+    for folder in ("shm", "router"):
+        lists = tree.files.get(f"{folder}/CMakeLists.txt")
+        for found in HEADER_LIST.finditer(lists.text if lists else ""):
+            installed |= {f"{folder}/{name}" for name in found.group(1).split()}
+    for path in sorted(installed & tree.files.keys()):
         file = tree.files[path]
-        todo += [name for _, system, name in file.includes if not system]
+        for line, system, name in file.includes:
+            if not system and name not in installed:
+                yield path, line, f"a public header includes {name}, which is not installed"
         for line, code in enumerate(file.code_lines, 1):
-            if "boost" in code or "fmt::" in code:
+            if file.folder == "shm" and re.search(r"\bboost\b|\bfmt::", code):
                 yield path, line, "a public header of shm/ names a library of others: hide it in a .cpp"
 
 

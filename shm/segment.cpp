@@ -57,7 +57,7 @@ class WindowKeeper final : public RecordKeeper {
         // still gives back meets other tags. The first life of a record begins today.
         const bool garbage = last >= kTickMax / 2;
         const std::uint64_t first =
-            last == 0 || garbage ? today : last + 2 * StandardGeometry::kRing;
+            last == 0 || garbage ? today : last + 2ull * StandardGeometry::kRing;
         // ORDER(parameters): published by the release of `life` that ends the making.
         record.reciprocal.store(scale.reciprocal(), std::memory_order_relaxed);
         record.base.store(first - today, std::memory_order_relaxed);  // ORDER(parameters)

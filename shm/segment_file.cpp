@@ -17,10 +17,6 @@
 
 #include "shm/file_lock.hpp"
 
-#ifndef WEIR_VERSION
-#define WEIR_VERSION "unknown"
-#endif
-
 namespace weir::shm {
 
 namespace ipc = boost::interprocess;

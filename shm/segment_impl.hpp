@@ -67,8 +67,8 @@ class SegmentImpl {
     /// Adds to a counter that belongs to no participant.
     void count(OwnCounter counter, std::uint64_t amount = 1) const noexcept;
 
-    /// The record of that name in `table`, made if it is new. Throws DirectoryFull or SegmentError.
-    Found find_or_make(Table table, const NameKey& key, RecordKeeper& keeper);
+    /// The record of that name in the table `which`, made if it is new. Throws DirectoryFull or SegmentError.
+    Found find_or_make(Table which, const NameKey& key, RecordKeeper& keeper);
 
  private:
     friend class DirectoryLock;

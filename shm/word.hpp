@@ -32,6 +32,7 @@ class Word {
 
 // A lock hidden in the atomic would be private to each process, and left held by a dead one.
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
-static_assert(sizeof(Word) == 8 && alignof(Word) == 8);
+static_assert(sizeof(Word) == 8);
+static_assert(alignof(Word) == 8);
 
 }  // namespace weir::shm

@@ -134,10 +134,12 @@ class TidyTest(unittest.TestCase):
         self.planted("shm/a.cpp", "auto v = std::getenv(x);\n", "getenv in a pure file")
         self.assertEqual(self.offences({"shm/a.cpp": CLEAN["shm/a.cpp"] + "// now()\n"}), [])
 
-    def test_public_headers_of_shm(self):
+    def test_public_headers(self):
         self.planted("shm/a.hpp", "boost::interprocess::x y;\n", "names a library of others")
-        self.planted("shm/c.hpp", "#pragma once\nboost::x y;\n", "names a library of others",
-                     also={"shm/a.hpp": '#pragma once\n#include "shm/c.hpp"\n'})
+        self.planted("shm/a.hpp", '#include "shm/clock.hpp"\n', "which is not installed")
+        lists = CLEAN["shm/CMakeLists.txt"].replace("a.hpp", "a.hpp\n clock.hpp")
+        self.assertEqual(self.offences({"shm/CMakeLists.txt": lists,
+                                        "shm/a.hpp": CLEAN["shm/a.hpp"] + '#include "shm/clock.hpp"\n'}), [])
 
     def test_own_header_first(self):
         self.planted("shm/a.cpp", '#include "shm/clock.hpp"\n' + CLEAN["shm/a.cpp"], "comes first",
