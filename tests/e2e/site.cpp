@@ -1,0 +1,95 @@
+#include "tests/e2e/site.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/support/http.hpp"
+
+namespace weir::test {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string deployment(std::uint16_t port) {
+    return "  - model_name: fake-openai-endpoint\n"
+           "    litellm_params:\n"
+           "      model: openai/gpt-3.5-turbo\n"
+           "      api_key: my-fake-key\n"
+           "      api_base: " + url_of(port) + "\n"
+           "      rpm: 100\n";
+}
+
+}  // namespace
+
+std::string url_of(std::uint16_t port) { return "http://127.0.0.1:" + std::to_string(port); }
+
+Site::Site(const Options& options) : window_seconds_(options.window_seconds) {
+    for (int i = 0; i < 2; ++i) {
+        std::vector<std::string> command{"weir-fake-server", "--port", "0", "--window-seconds",
+                                         std::to_string(window_seconds_)};
+        command.insert(command.end(), options.upstream_arguments.begin(), options.upstream_arguments.end());
+        upstreams_.emplace_back(std::move(command));
+    }
+    for (Program& upstream : upstreams_) ports_.push_back(upstream.port());
+}
+
+std::string Site::config(const std::string& segment) const {
+    const std::string& name = segment.empty() ? segment_.name() : segment;
+    return folder_.write(name + ".yaml",
+                         "model_list:\n" + deployment(ports_[0]) + deployment(ports_[1]) +
+                             "router_settings: {routing_strategy: simple-shuffle, num_retries: 0}\n"
+                             "general_settings: {master_key: sk-1234}\n"
+                             "weir_settings: {segment: " + name +
+                             ", window_seconds: " + std::to_string(window_seconds_) + "}\n");
+}
+
+Program& Site::start_proxy(std::uint16_t port, const std::string& segment) {
+    proxies_.push_back(Program({"weir-proxy", "--config", config(segment), "--host", "127.0.0.1", "--port",
+                                std::to_string(port)}));
+    proxies_.back().port();
+    return proxies_.back();
+}
+
+std::vector<std::string> Site::judged_by_ledgers() const {
+    std::vector<std::string> arguments{"--limit", "100", "--window-seconds", std::to_string(window_seconds_)};
+    for (const std::uint16_t port : ports_) {
+        arguments.emplace_back("--ledger");
+        arguments.push_back(url_of(port));
+    }
+    return arguments;
+}
+
+Judged judge(std::vector<std::string> arguments) {
+    const ScratchFolder folder;
+    const std::string record = folder.path("record.json");
+    arguments.insert(arguments.begin(), "weir-loadtest");
+    arguments.insert(arguments.end(), {"--json", record});
+    Judged judged;
+    judged.finished = run(std::move(arguments));
+    if (judged.finished.status <= 1) judged.record = Json::parse(read_file(record));
+    return judged;
+}
+
+Json arrivals_at(std::uint16_t port) {
+    return Json::parse(fetch(port, "GET", "/__ledger").body).at("arrivals");
+}
+
+std::uint64_t arrival_count(std::uint16_t port) {
+    const Json ledger = Json::parse(fetch(port, "GET", "/__ledger?summary=1").body);
+    return ledger.at("summary").at("arrivals").get<std::uint64_t>();
+}
+
+std::size_t fullest_window(const Json& arrivals, double seconds) {
+    std::vector<std::int64_t> times;
+    for (const Json& arrival : arrivals) times.push_back(arrival.at("monotonic_ns").get<std::int64_t>());
+    std::sort(times.begin(), times.end());
+    const auto window = static_cast<std::int64_t>(seconds * 1e9);
+    std::size_t fullest = 0;
+    for (std::size_t first = 0, last = 0; last < times.size(); ++last) {
+        while (times[last] - times[first] >= window) ++first;
+        fullest = std::max(fullest, last - first + 1);
+    }
+    return fullest;
+}
+
+}  // namespace weir::test

@@ -1,0 +1,65 @@
+// What a user has running: two fake upstreams, and proxies in front of them that share a segment.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/support/program.hpp"
+#include "tests/support/scratch.hpp"
+
+namespace weir::test {
+
+class Site {
+ public:
+    struct Options {
+        double window_seconds = 2;
+        std::vector<std::string> upstream_arguments = {"--rpm", "0"};
+    };
+
+    /// Starts two upstreams; each deployment takes 100 requests per window.
+    explicit Site(const Options& options);
+
+    /// The configuration of all proxies and routers, with another segment if given.
+    std::string config(const std::string& segment = {}) const;
+
+    /// Starts a proxy on any port, or on this one, and waits until it listens.
+    Program& start_proxy(std::uint16_t port = 0, const std::string& segment = {});
+
+    const std::string& segment() const noexcept { return segment_.name(); }
+
+    const std::vector<std::uint16_t>& upstream_ports() const noexcept { return ports_; }
+
+    /// "--ledger URL" for each upstream, "--limit 100", and the window.
+    std::vector<std::string> judged_by_ledgers() const;
+
+ private:
+    double window_seconds_;
+    ScratchSegment segment_;
+    ScratchFolder folder_;
+    std::vector<Program> upstreams_;
+    std::deque<Program> proxies_;
+    std::vector<std::uint16_t> ports_;
+};
+
+/// weir-loadtest with `arguments`, and its record in JSON.
+struct Judged {
+    Finished finished;
+    nlohmann::json record;
+};
+Judged judge(std::vector<std::string> arguments);
+
+/// What an upstream has noted, in the order of arrival.
+nlohmann::json arrivals_at(std::uint16_t port);
+
+/// The number of arrivals at an upstream so far.
+std::uint64_t arrival_count(std::uint16_t port);
+
+/// The most arrivals within any interval shorter than `seconds`: counted here once more, by hand.
+std::size_t fullest_window(const nlohmann::json& arrivals, double seconds);
+
+std::string url_of(std::uint16_t port);
+
+}  // namespace weir::test
