@@ -16,9 +16,13 @@ std::string bar_text(std::uint64_t done, std::uint64_t all) {
 Progress::Progress(std::FILE* terminal)
     : terminal_(::isatty(::fileno(terminal)) == 1 ? terminal : nullptr) {}
 
-void Progress::show(std::uint64_t done, std::uint64_t all) {
+std::string wait_text(Nanos left) {
+    return fmt::format("next batch in {} s", std::chrono::ceil<std::chrono::seconds>(left).count());
+}
+
+void Progress::show(const std::string& text) {
     if (terminal_ == nullptr) return;
-    fmt::print(terminal_, "\r{}", bar_text(done, all));
+    fmt::print(terminal_, "\r{}\x1b[K", text);
     std::fflush(terminal_);
     shown_ = true;
 }

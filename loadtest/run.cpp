@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <cstdio>
 #include <random>
@@ -20,6 +21,7 @@ namespace weir::loadtest {
 namespace {
 
 constexpr Nanos kLedgerTimeout = std::chrono::seconds(30);
+constexpr Nanos kShowEvery = std::chrono::milliseconds(500);
 
 /// What the batches left behind.
 struct Record {
@@ -83,11 +85,21 @@ Ledger read_ledger(const LedgerSource& source, bool whole) {
     return ledger;
 }
 
+/// Waits between two batches, and shows how long it still is.
+void pause(Crew& crew, Nanos duration, Progress& progress) {
+    const Nanos until = shm::now() + duration;
+    for (Nanos left = duration; left > Nanos(0); left = until - shm::now()) {
+        progress.show_wait(left);
+        crew.pause(std::min(left, kShowEvery));
+    }
+    progress.clear();
+}
+
 Record run_batches(const Options& options, Crew& crew, std::FILE* out) {
     Record record;
     Progress progress(stderr);
     for (unsigned i = 0; i < options.batches; ++i) {
-        if (i > 0) crew.pause(nanos(options.pause_seconds));
+        if (i > 0) pause(crew, nanos(options.pause_seconds), progress);
         record.started.push_back(std::time(nullptr));
         fmt::print(out, "{}", batch_trigger_line(record.started.back()));
         std::fflush(out);

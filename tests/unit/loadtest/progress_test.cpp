@@ -21,11 +21,19 @@ TEST_CASE("a bar is never longer than itself") {
     CHECK(bar_text(0, 0) == "[" + bar + "] 0/0");
 }
 
+TEST_CASE("a wait is told in whole seconds that are not over yet") {
+    using namespace std::chrono_literals;
+    CHECK(wait_text(10s) == "next batch in 10 s");
+    CHECK(wait_text(9001ms) == "next batch in 10 s");
+    CHECK(wait_text(1ms) == "next batch in 1 s");
+}
+
 TEST_CASE("nothing is drawn on what is no terminal") {
     std::FILE* file = std::tmpfile();
     REQUIRE(file != nullptr);
     Progress progress(file);
     progress.show(1, 2);
+    progress.show_wait(Nanos(1));
     progress.clear();
     CHECK(std::ftell(file) == 0);
     std::fclose(file);
