@@ -94,15 +94,3 @@ TEST_CASE("Keep-alive follows version and connection header") {
     CHECK_FALSE(keeps("GET / HTTP/1.0\r\n\r\n"));
     CHECK(keeps("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
 }
-
-TEST_CASE("A query is looked up by whole names") {
-    Request request;
-    request.target = "/__ledger?since=12&summary&x=";
-    CHECK(request.path() == "/__ledger");
-    CHECK(request.query("since") == std::string_view("12"));
-    CHECK(request.query("summary") == std::string_view(""));
-    CHECK(request.query("x") == std::string_view(""));
-    CHECK_FALSE(request.query("sinc"));
-    request.target = "/__ledger";
-    CHECK_FALSE(request.query("since"));
-}

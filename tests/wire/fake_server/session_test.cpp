@@ -1,4 +1,4 @@
-// The fake server over real sockets: what a client's bytes meet, not what they mean.
+// A connection to the fake server over real sockets: what a client's bytes meet, not what they mean.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -11,48 +11,18 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 
 #include <catch2/catch.hpp>
 
-#include "fake_server/server.hpp"
+#include "tests/wire/fake_server/running.hpp"
 
 using namespace weir::fake_server;
+using weir::fake_server::test::Running;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 namespace {
-
-// A server on a free port, served by a thread of its own until the end of the test.
-class Running {
- public:
-    explicit Running(ServerOptions options = {})
-        : server_(any_port(std::move(options))), thread_([this] { server_.run(); }) {}
-    ~Running() { end(); }
-
-    std::uint16_t port() const { return port_; }
-    Server& server() { return server_; }
-
-    // Twice: a test that failed may have left an answer under way.
-    void end() {
-        if (!thread_.joinable()) return;
-        server_.stop();
-        server_.stop();
-        thread_.join();
-    }
-    void wait() { thread_.join(); }
-
- private:
-    static ServerOptions any_port(ServerOptions options) {
-        options.port = 0;
-        return options;
-    }
-
-    Server server_;
-    std::uint16_t port_ = server_.port();
-    std::thread thread_;
-};
 
 // A blocking client that gives up after five seconds.
 class Client {
@@ -298,55 +268,4 @@ TEST_CASE("A dribbled answer is whole in the end") {
     Client client(running.port());
     client.ask("POST", "/chat/completions", kQuestion);
     CHECK(Json::parse(client.answer().second)["usage"]["total_tokens"] == 21);
-}
-
-TEST_CASE("A taken port makes the server take the next one") {
-    Running first;
-    std::vector<std::uint16_t> taken;
-    ServerOptions options;
-    options.port = first.port();
-    options.on_port_taken = [&taken](std::uint16_t port) { taken.push_back(port); };
-    Server second(options);
-    CHECK(second.port() > first.port());
-    REQUIRE(!taken.empty());
-    CHECK(taken.front() == first.port());
-    CHECK(second.url() == "http://127.0.0.1:" + std::to_string(second.port()));
-}
-
-TEST_CASE("A host that is no address is refused") {
-    ServerOptions options;
-    options.host = "example.invalid";
-    CHECK_THROWS_WITH(Server(options), "'example.invalid' is not an IP address or localhost");
-    options.host = "192.0.2.1";
-    options.port = 0;
-    CHECK_THROWS_AS(Server(options), BindError);
-}
-
-TEST_CASE("Stopping ends idle connections and lets the answer under way finish") {
-    Running running;
-    load_script(running.port(), R"([{"stall_ms":100}])");
-    Client idle(running.port());
-    idle.ask("GET", "/__health", "");
-    idle.answer();
-    Client busy(running.port());
-    busy.ask("POST", "/chat/completions", kQuestion);
-    while (ask_own(running.port(), "GET", "/__ledger")["arrivals"].empty()) continue;
-    running.server().stop();
-    CHECK(idle.read_all().empty());
-    CHECK(busy.answer().first.starts_with("HTTP/1.1 200"));
-    CHECK(busy.read_all().empty());
-    running.wait();
-}
-
-TEST_CASE("Stopping does not wait for ever") {
-    ServerOptions options;
-    options.drain_ns = 20 * kNanosPerMilli;
-    Running running(options);
-    load_script(running.port(), R"([{"stall_ms":60000}])");
-    Client busy(running.port());
-    busy.ask("POST", "/chat/completions", kQuestion);
-    while (ask_own(running.port(), "GET", "/__ledger")["arrivals"].empty()) continue;
-    running.server().stop();
-    running.wait();
-    CHECK(busy.read_all().empty());
 }
