@@ -21,12 +21,6 @@ Refused reason_of(Verdict verdict) noexcept {
     }
 }
 
-Admission refused(Refused reason, std::size_t index, bool in_holds) noexcept {
-    Admission admission;
-    admission.refusal = {reason, in_holds, static_cast<std::uint8_t>(index)};
-    return admission;
-}
-
 Decided decided(ParticipantImpl& me, const WindowRecord& record, std::uint64_t generation,
                 Recorded kind, Units units) noexcept {
     Decided what;
@@ -38,15 +32,16 @@ Decided decided(ParticipantImpl& me, const WindowRecord& record, std::uint64_t g
 }
 
 /// The time at which a charge in `tick` counts: `now`, unless the limiter was ahead of that clock.
-Nanos counted_at(const RecordTicks& ticks, std::uint64_t tick, Nanos now) noexcept {
+Nanos counted_at(const WindowRecord& record, std::uint64_t tick, Nanos now) noexcept {
+    const RecordTicks ticks(record);
     return tick > ticks.at(now) ? ticks.start_of(tick) : now;
 }
 
 void record_charge(ParticipantImpl& me, const WindowRecord& record, std::uint64_t generation,
-                   Recorded kind, Units units, std::uint64_t tick, Nanos now) noexcept {
+                   Recorded kind, Units units, std::uint64_t tick, Nanos counts_at) noexcept {
     Decided what = decided(me, record, generation, kind, units);
     what.tick = tick;
-    what.time_ns = static_cast<std::uint64_t>(counted_at(RecordTicks(record), tick, now).count());
+    what.time_ns = static_cast<std::uint64_t>(counts_at.count());
     me.ring.write(what);
 }
 
@@ -56,12 +51,16 @@ void record_refusal(ParticipantImpl& me, const Limiter& limiter, Nanos now) noex
     me.ring.write_refusal(what);
 }
 
+/// Hands on the retries of the last operations.
+void count_retries(ParticipantImpl& me) noexcept {
+    if (me.contention.retries == me.retries_counted) return;
+    me.count(OwnCounter::cas_retries, me.contention.retries - me.retries_counted);
+    me.retries_counted = me.contention.retries;
+}
+
 /// Counts what a decision met besides its verdict.
 void count_odd(ParticipantImpl& me, Refused reason) noexcept {
-    if (me.contention.retries != me.retries_counted) {
-        me.count(OwnCounter::cas_retries, me.contention.retries - me.retries_counted);
-        me.retries_counted = me.contention.retries;
-    }
+    count_retries(me);
     if (reason == Refused::corrupt) me.count(OwnCounter::corrupt_words);
     if (reason == Refused::evicted) me.count(OwnCounter::evicted_handles);
 }
@@ -128,85 +127,145 @@ void give_back(ParticipantImpl& me, WindowRecord& record, std::uint64_t generati
 
 }  // namespace
 
-Admission Participant::admit(const Demand& demand, Nanos now) noexcept {
-    if (!impl_ || !impl_->usable() || too_many(demand)) return refused(Refused::corrupt, 0, false);
-    ParticipantImpl& me = *impl_;
+/// One demand on its way to a ticket: asks every window first, then holds the gauges, then charges. Asking
+/// first keeps a demand that will be refused from charging anything, even for a moment.
+class Admitter {
+ public:
+    Admitter(ParticipantImpl& me, const Demand& demand, Nanos now, Admission& admission) noexcept
+        : me_(me), demand_(demand), now_(now), admission_(admission), ticket_(admission.ticket) {}
 
-    // Looking first keeps a demand that will be refused from charging anything, even for a moment.
-    const std::size_t count = demand.charges.size();
-    for (std::size_t i = 0; count + demand.holds.size() > 1 && i < count; ++i) {
-        const auto reason = why_not(demand.charges[i], now);
-        if (!reason) continue;
-        count_odd(me, *reason);
-        if (demand.charges[i].limiter) record_refusal(me, demand.charges[i].limiter, now);
-        me.count(OwnCounter::refused);
-        return refused(*reason, i, false);
+    void run() noexcept {
+        if (!ask()) return;
+        ticket_.participant_ = &me_;
+        ticket_.admitted_at_ = now_;
+        if (!hold() || !charge()) return;
+        me_.admitting = true;
+        me_.count(OwnCounter::admitted);
+        count_retries(me_);
     }
 
-    Admission admission;
-    Ticket& ticket = admission.ticket;
-    ticket.participant_ = &me;
-    ticket.admitted_at_ = now;
-    const auto refuse = [&](Refused reason, std::size_t index, bool in_holds) noexcept {
-        ticket.settled_ = true;
-        ticket.cancel(now);
-        ticket.close();
-        count_odd(me, reason);
-        me.count(OwnCounter::refused);
-        admission.refusal = {reason, in_holds, static_cast<std::uint8_t>(index)};
+ private:
+    /// What one window said.
+    struct Asked {
+        std::uint64_t tick;  // of the demand's time, as this window counts
+        StandardWindow::Offer offer;
     };
 
-    for (const Gauge& gauge : demand.holds) {
-        const std::size_t index = ticket.holds_count_;
-        const Hold hold = lives(gauge) ? take_slot(me, *gauge.record, now) : Hold::corrupt;
-        if (hold != Hold::taken) {
-            refuse(hold == Hold::full ? Refused::in_flight
-                   : lives(gauge)     ? Refused::corrupt
-                                      : Refused::evicted,
-                   index, true);
-            return admission;
+    bool ask() noexcept {
+        for (std::size_t i = 0; i < demand_.charges.size(); ++i) {
+            const Charge& charge = demand_.charges[i];
+            // Whoever will write the head wants its line for itself at once; whoever is going to be refused
+            // had better share it.
+            if (me_.admitting) fetch_for_writing(charge.limiter.record);
+            if (!charge.limiter || !still_lives(*charge.limiter.record, charge.limiter.generation)) {
+                return refuse(Refused::evicted, i, false);
+            }
+            if (charge.units == 0) continue;
+            WindowRecord& record = *charge.limiter.record;
+            Asked& asked = asked_[i];
+            asked.tick = RecordTicks(record).at(now_);
+            if (!sane(record, asked.tick)) return refuse(Refused::corrupt, i, false);
+            asked.offer = StandardWindow::offer(record.state, asked.tick, charge.units);
+            if (asked.offer.verdict != Verdict::admitted) {
+                return refuse(reason_of(asked.offer.verdict), i, false);
+            }
         }
-        ticket.holds_[index] = gauge.record;
-        ticket.hold_generations_[index] = gauge.generation;
-        ++ticket.holds_count_;
+        return true;
     }
 
-    for (std::size_t i = 0; i < count; ++i) {
-        const Charge& charge = demand.charges[i];
-        WindowRecord* record = charge.limiter.record;
-        if (record == nullptr || !still_lives(*record, charge.limiter.generation)) {
-            refuse(Refused::evicted, i, false);
-            return admission;
+    bool hold() noexcept {
+        for (const Gauge& gauge : demand_.holds) {
+            const std::size_t index = ticket_.holds_count_;
+            const Hold hold = lives(gauge) ? take_slot(me_, *gauge.record, now_) : Hold::corrupt;
+            if (hold != Hold::taken) {
+                return undo(hold == Hold::full ? Refused::in_flight
+                            : lives(gauge)     ? Refused::corrupt
+                                               : Refused::evicted,
+                            index, true);
+            }
+            ticket_.holds_[index] = gauge.record;
+            ticket_.hold_generations_[index] = gauge.generation;
+            ++ticket_.holds_count_;
         }
-        ticket.entries_[i] = {record, charge.limiter.generation, 0, 0, 0, 0, 0};
-        ++ticket.entries_count_;
-        if (charge.units == 0) continue;
-        const std::uint64_t tick = RecordTicks(*record).at(now);
-        const Decision decision =
-            sane(*record, tick)
-                ? StandardWindow::admit(record->state, tick, charge.units, me.contention)
-                : Decision{Verdict::corrupt, tick};
-        if (decision.verdict != Verdict::admitted) {
-            refuse(reason_of(decision.verdict), i, false);
-            record_refusal(me, charge.limiter, now);
-            return admission;
-        }
-        // Whoever evicts closes the head after it has changed `life`. So if this charge came after
-        // that, the change shows here, and the charge is left to expire: what it stands in may be
-        // another limiter.
-        if (!still_lives(*record, charge.limiter.generation)) {
-            refuse(Refused::evicted, i, false);
-            return admission;
-        }
-        ticket.entries_[i].tick = decision.tick;
-        ticket.entries_[i].reserved = ticket.entries_[i].total = charge.units;
-        // A limiter that is ahead of this clock counts the request later than `now`; so do the scopes after it.
-        ticket.admitted_at_ = now = counted_at(RecordTicks(*record), decision.tick, now);
-        record_charge(me, *record, charge.limiter.generation, Recorded::admit, charge.units,
-                      decision.tick, now);
+        return true;
     }
-    me.count(OwnCounter::admitted);
-    if (me.contention.retries != me.retries_counted) count_odd(me, Refused::over_limit);
+
+    bool charge() noexcept {
+        for (std::size_t i = 0; i < demand_.charges.size(); ++i) {
+            const Charge& charge = demand_.charges[i];
+            WindowRecord& record = *charge.limiter.record;
+            const std::uint64_t generation = charge.limiter.generation;
+            Ticket::Entry& entry = ticket_.entries_[i];
+            entry = {&record, generation, 0, now_, 0, 0, 0, 0};
+            ++ticket_.entries_count_;
+            if (charge.units == 0) continue;
+            const Decision decision = take(record, charge.units, asked_[i]);
+            if (decision.verdict != Verdict::admitted) return undo(reason_of(decision.verdict), i, false);
+            // Whoever evicts closes the head after it has changed `life`. So if this charge came after
+            // that, the change shows here, and the charge is left to expire: what it stands in may be
+            // another limiter.
+            if (!still_lives(record, generation)) return undo(Refused::evicted, i, false);
+            // A limiter that is ahead of this clock counts the request later; so do the scopes after it.
+            if (decision.tick > asked_[i].tick) {
+                ticket_.admitted_at_ = now_ = RecordTicks(record).start_of(decision.tick);
+                moved_on_ = true;
+            }
+            entry.tick = decision.tick;
+            entry.counted_at = now_;
+            entry.reserved = entry.total = charge.units;
+            record_charge(me_, record, generation, Recorded::admit, charge.units, decision.tick, now_);
+        }
+        return true;
+    }
+
+    /// Takes what the window has offered or, if that is out of date, asks and takes again.
+    Decision take(WindowRecord& record, Units units, Asked& asked) noexcept {
+        if (!moved_on_) {
+            if (StandardWindow::take(record.state, asked.offer, units)) {
+                return {Verdict::admitted, asked.offer.tick};
+            }
+            ++me_.contention.retries;
+        }
+        asked.tick = RecordTicks(record).at(now_);
+        if (!sane(record, asked.tick)) return {Verdict::corrupt, asked.tick};
+        return StandardWindow::admit(record.state, asked.tick, units, me_.contention);
+    }
+
+    /// Refuses when something may have been charged or held already: all of it is given back.
+    bool undo(Refused reason, std::size_t index, bool in_holds) noexcept {
+        ticket_.settled_ = true;
+        ticket_.cancel(now_);
+        ticket_.close();
+        return refuse(reason, index, in_holds);
+    }
+
+    bool refuse(Refused reason, std::size_t index, bool in_holds) noexcept {
+        if (!in_holds && demand_.charges[index].limiter) {
+            record_refusal(me_, demand_.charges[index].limiter, now_);
+        }
+        me_.admitting = false;
+        me_.count(OwnCounter::refused);
+        count_odd(me_, reason);
+        admission_.refusal = {reason, in_holds, static_cast<std::uint8_t>(index)};
+        return false;
+    }
+
+    ParticipantImpl& me_;
+    const Demand& demand_;
+    Nanos now_;
+    Admission& admission_;
+    Ticket& ticket_;
+    bool moved_on_ = false;  // `now_` is later than when the windows were asked
+    Asked asked_[kScopesMax];  // uninitialised beyond the charges
+};
+
+Admission Participant::admit(const Demand& demand, Nanos now) noexcept {
+    Admission admission;  // the only thing returned, so that it is made where the caller wants it
+    if (!impl_ || !impl_->usable() || too_many(demand)) {
+        admission.refusal.reason = Refused::corrupt;
+    } else {
+        Admitter(*impl_, demand, now, admission).run();
+    }
     return admission;
 }
 
@@ -260,7 +319,7 @@ void Participant::charge(Limiter limiter, Units units, Nanos now) noexcept {
         StandardWindow::charge(limiter.record->state, tick, units, impl_->contention);
     if (decision.verdict != Verdict::admitted) return count_odd(*impl_, Refused::corrupt);
     record_charge(*impl_, *limiter.record, limiter.generation, Recorded::charge, units,
-                  decision.tick, now);
+                  decision.tick, counted_at(*limiter.record, decision.tick, now));
 }
 
 LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept;
@@ -291,13 +350,12 @@ Ticket::Ticket(Ticket&& other) noexcept {
 
 Ticket& Ticket::operator=(Ticket&& other) noexcept {
     if (this == &other) return *this;
-    this->~Ticket();
+    if (participant_ != nullptr) end();
     take(other);
     return *this;
 }
 
-Ticket::~Ticket() {
-    if (participant_ == nullptr) return;
+void Ticket::end() noexcept {
     if (!settled_ && participant_->usable()) participant_->count(OwnCounter::abandoned);
     close();
 }
@@ -320,7 +378,7 @@ void Ticket::settle(std::size_t index, Units actual, Nanos now) noexcept {
         const Units from_reserved = std::min(surplus, entry.reserved);
         if (from_reserved != 0) {
             give_back(me, *entry.record, entry.generation, Recorded::give_back, entry.tick,
-                      from_reserved, admitted_at_);
+                      from_reserved, entry.counted_at);
         }
         entry.reserved -= from_reserved;
         entry.total -= from_extra + from_reserved;
@@ -333,7 +391,8 @@ void Ticket::settle(std::size_t index, Units actual, Nanos now) noexcept {
             ? StandardWindow::charge(entry.record->state, tick, more, me.contention)
             : Decision{Verdict::corrupt, tick};
     if (decision.verdict != Verdict::admitted) return count_odd(me, Refused::corrupt);
-    record_charge(me, *entry.record, entry.generation, Recorded::charge, more, decision.tick, now);
+    record_charge(me, *entry.record, entry.generation, Recorded::charge, more, decision.tick,
+                  counted_at(*entry.record, decision.tick, now));
     // Extra units of an earlier tick can no longer be told apart; they stay.
     entry.extra = entry.extra_tick == decision.tick ? entry.extra + more : more;
     entry.extra_tick = decision.tick;

@@ -58,7 +58,9 @@ class Ticket {
     Ticket() noexcept {}  // not defaulted: `Ticket t{}` would clear the arrays
     Ticket(Ticket&& other) noexcept;
     Ticket& operator=(Ticket&& other) noexcept;
-    ~Ticket();
+    ~Ticket() {
+        if (participant_ != nullptr) end();
+    }
 
     explicit operator bool() const noexcept { return participant_ != nullptr; }
 
@@ -85,19 +87,21 @@ class Ticket {
     void close() noexcept;
 
  private:
-    friend class Participant;
+    friend class Admitter;  // admission.cpp
 
     /// What became of one charge. Trivial, and only as many as there are charges are ever touched.
     struct Entry {
         WindowRecord* record;
         std::uint64_t generation;
         std::uint64_t tick;        // of the reservation
+        Nanos counted_at;          // its time in the flight recorder
         Units reserved;            // still charged in `tick`
         std::uint64_t extra_tick;  // of the latest charge beyond the reservation
         Units extra;               // still charged in `extra_tick`
         Units total;  // all that is charged; more than the two above after several extras
     };
 
+    void end() noexcept;
     void take(Ticket& other) noexcept;
     void drop_hold(ParticipantImpl& me, std::size_t hold) noexcept;
 

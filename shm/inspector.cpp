@@ -134,10 +134,10 @@ AuditReport Inspector::audit() const {
         limiter.generation =
             static_cast<std::uint32_t>(Life::generation_of(life_of(table, record)));
         limiter.limit = window.state.limit.load(std::memory_order_relaxed);  // ORDER(limit)
-        limiter.window = nanos(window.window);
         limiter.limit_since = nanos(window.limit_since);
-        limiters.push_back(limiter);
         names.push_back(text_of(*key, table.text_words));
+        limiter.window = names.back().window;
+        limiters.push_back(limiter);
     }
     AuditReport report;
     report.decisions = recording.decisions.size();

@@ -114,7 +114,6 @@ struct alignas(64) WindowRecord {
     Word life;
     Word reciprocal;   // of the tick's length, as TickScale has it
     Word base;         // added to the scale's ticks: ticks never go back from one life to the next
-    Word window;       // ns
     Word limit_since;  // when the limit last changed, ns
     WindowState<Word, StandardGeometry> state;
     IdentityRecord<29> identity;
@@ -179,9 +178,9 @@ struct RingRecord {
 };
 
 static_assert(sizeof(Header) <= kPageBytes);
-static_assert(sizeof(WindowRecord) == 1344 && offsetof(WindowRecord, state) == 40);
+static_assert(sizeof(WindowRecord) == 1344 && offsetof(WindowRecord, state) == 32);
 static_assert(offsetof(WindowRecord, state.edge) == 64,
-              "head, epoch and limit share the first line");
+              "the head and the parameters share the first line");
 static_assert(sizeof(GaugeRecord) == 320);
 static_assert(sizeof(HealthRecord) == 640);
 static_assert(sizeof(CounterRecord) == 512);
@@ -292,6 +291,8 @@ constexpr std::uint64_t layout_fingerprint() noexcept {
         offsetof(Header, ready),
         offsetof(Header, tables),
         sizeof(WindowRecord),
+        offsetof(WindowRecord, state),
+        offsetof(WindowRecord, state.credited),
         offsetof(WindowRecord, state.edge),
         offsetof(WindowRecord, state.back),
         offsetof(WindowRecord, identity),

@@ -18,6 +18,7 @@ struct ParticipantImpl {
     RingWriter ring;
     Contention contention;
     std::uint64_t retries_counted = 0;
+    bool admitting = true;  // whether the last demand passed: most likely the next one does
     Nanos reaped_at{};    // when this participant last looked for the dead
     Nanos blocked_at{};   // when a full gauge last made it look
     bool broken = false;  // the file was truncated under the mapping: touch nothing any more

@@ -77,6 +77,9 @@ class RingWriter {
         record.tick.store(decided.tick, std::memory_order_release);    // ORDER(ring)
         // ORDER(ring): release; the record is complete before the position says so.
         position_->store(++next_, std::memory_order_release);
+        // The ring is larger than the first-level cache, and the next decision's compare-and-swap waits for
+        // all stores before it: fetch the line that they go to in time.
+        fetch_for_writing(&ring_[(next_ + 1) & mask_]);
     }
 
  private:

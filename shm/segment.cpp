@@ -61,8 +61,6 @@ class WindowKeeper final : public RecordKeeper {
         // ORDER(parameters): published by the release of `life` that ends the making.
         record.reciprocal.store(scale.reciprocal(), std::memory_order_relaxed);
         record.base.store(first - today, std::memory_order_relaxed);  // ORDER(parameters)
-        record.window.store(static_cast<std::uint64_t>(window_.count()),
-                            std::memory_order_relaxed);  // ORDER(parameters)
         record.limit_since.store(static_cast<std::uint64_t>(now().count()),
                                  std::memory_order_relaxed);   // ORDER(parameters)
         state.limit.store(limit_, std::memory_order_relaxed);  // ORDER(limit): on its own

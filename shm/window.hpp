@@ -5,6 +5,7 @@
 //   epoch    the full number of a tick that is never before h; it tells the tag's wrap-around apart
 //   edge[k]  (tag of tick k, the value of C when tick k began)
 //   back[k]  (tag of tick k, units given back that had been admitted in tick k)
+//   credited the latest tick that any units were given back to; only spares a look at `back`
 //   limit    units per window; a plain parameter that may change at any time
 //
 // Invariants.
@@ -15,6 +16,8 @@
 //   I4  A value in edge[k] only grows while the head is before k, and never exceeds C at the start of k.
 //   I5  A unit in back[k] is a unit of C admitted in tick k: the mover empties the slot before the head gets
 //       to k. Charge and credit leave the window together.
+//   I6  credited never shrinks, and is raised to k before anything is given back to tick k. So it is before a
+//       window's first tick only if `back` holds nothing for that window.
 // Usage in tick e = C - edge[e - kTicks] - sum of back[e - kTicks .. e]. It covers between one window and one
 // window plus one tick, so the error is on the safe side.
 //
@@ -30,6 +33,7 @@
 // docs/design/limiter.md has the argument at length; tests/model explores it exhaustively.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <type_traits>
@@ -65,6 +69,7 @@ struct WindowState {
     WordT head;
     WordT epoch;
     WordT limit;
+    WordT credited;
     WordT edge[G::kRing];
     WordT back[G::kRing];
 };
@@ -118,35 +123,58 @@ class Window {
             state.back[k % G::kRing].store(pack(k, 0), kRelaxed);  // ORDER(publish): see below
         }
         state.limit.store(limit, kRelaxed);  // ORDER(publish): see below
+        state.credited.store(0, kRelaxed);   // ORDER(publish): see below
         state.epoch.store(tick, kRelaxed);   // ORDER(publish): see below
         // ORDER(publish): whoever hands the limiter out publishes it with a release of its own (the
         // directory's state word); the pair is there, so plain stores do here.
         state.head.store(pack(tick, 0), kRelaxed);
     }
 
+    /// What `offer` found: whether the units would pass, in which tick, and the head that says so.
+    struct Offer {
+        Verdict verdict;
+        std::uint64_t tick;
+        std::uint64_t head;
+    };
+
     /// Admits `units` at tick `now`, or refuses and writes nothing. `units` >= 1.
     static Decision admit(State& state, std::uint64_t now, std::uint64_t units,
                           Contention& contention) noexcept {
-        // ORDER(limit): a parameter on its own; no other word depends on it.
-        const std::uint64_t limit = state.limit.load(kRelaxed);
-        if (units > limit) return {Verdict::never_fits, now};
         for (unsigned round = 0; round < kRoundsMax; ++round) {
-            View view = view_at(state, now);
-            if (view.stale) continue;
-            if (view.corrupt) break;
-            if (view.used + units > limit) {
-                view.used -= credits(state, view);
-                if (view.used + units > limit) return {Verdict::over_limit, view.tick};
-            }
-            // ORDER(head): release hands on what this process saw of the ring to whoever acquires the head;
-            // as a read-modify-write it also continues the mover's release sequence.
-            std::uint64_t expected = view.head;
-            if (state.head.cas(expected, add(view.head, units), kAcqRel, kRelaxed)) {
-                return {Verdict::admitted, view.tick};
-            }
+            const Offer offered = offer(state, now, units);
+            if (offered.verdict != Verdict::admitted) return {offered.verdict, offered.tick};
+            if (take(state, offered, units)) return {Verdict::admitted, offered.tick};
             ++contention.retries;
         }
         return {Verdict::corrupt, now};
+    }
+
+    /// The first half of `admit`: would `units` pass at tick `now`? Charges nothing, but moves the ring up to
+    /// `now` if need be. Whoever spans several limiters asks all of them first.
+    static Offer offer(State& state, std::uint64_t now, std::uint64_t units) noexcept {
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            const View view = view_at(state, now);
+            if (view.stale) continue;
+            if (view.corrupt) break;
+            // ORDER(limit): after the head's acquire: once the limit was lowered and the head has changed,
+            // nobody is admitted under the old one.
+            const std::uint64_t limit = state.limit.load(kRelaxed);
+            if (units > limit) return {Verdict::never_fits, view.tick, view.head};
+            if (view.used + units <= limit || view.used - credits(state, view) + units <= limit) {
+                return {Verdict::admitted, view.tick, view.head};
+            }
+            return {Verdict::over_limit, view.tick, view.head};
+        }
+        return {Verdict::corrupt, now, 0};
+    }
+
+    /// The second half: charges what was offered, if the head is still the one that said so. If not, the
+    /// offer is void and nothing has happened.
+    static bool take(State& state, const Offer& offered, std::uint64_t units) noexcept {
+        // ORDER(head): release hands on what this process saw of the ring to whoever acquires the head;
+        // as a read-modify-write it also continues the mover's release sequence.
+        std::uint64_t expected = offered.head;
+        return state.head.cas(expected, add(offered.head, units), kAcqRel, kRelaxed);
     }
 
     /// Charges `units` whatever the limit says, at tick `now`: cost that is known only afterwards. The debt
@@ -173,6 +201,7 @@ class Window {
     /// Gives back `units` of what was charged in `tick`. If the ring has moved past that tick the charge has
     /// left the window by itself, and nothing is written. The caller returns no more than it charged, once.
     static void give_back(State& state, std::uint64_t tick, std::uint64_t units) noexcept {
+        raise_credited(state, tick);
         WordT_& slot = state.back[tick % G::kRing];
         // ORDER(back): a credit is only ever used together with a head that its charge has changed already:
         // a reader that sees the credit but not the charge loses its CAS on the head. No order is needed.
@@ -188,7 +217,7 @@ class Window {
         const std::uint64_t limit = state.limit.load(kRelaxed);
         const Still still = still_at(state, now);
         const std::uint64_t gross = still.gross_since(state, still.tick - G::kTicks);
-        const std::uint64_t credit = credits_in(state, still.tick - G::kTicks, still.tick);
+        const std::uint64_t credit = credits_since(state, still.tick - G::kTicks, still.tick);
         return {limit, gross > credit ? gross - credit : 0, still.tick};
     }
 
@@ -199,12 +228,13 @@ class Window {
         if (units > limit) return 0;
         const Still still = still_at(state, now);
         // Drop the oldest tick, one after the other, until what is left leaves room.
-        std::uint64_t credit = credits_in(state, still.tick - G::kTicks, still.tick);
+        std::uint64_t credit = credits_since(state, still.tick - G::kTicks, still.tick);
         for (std::uint64_t from = still.tick - G::kTicks; from <= still.tick; ++from) {
             const std::uint64_t gross = still.gross_since(state, from);
             const std::uint64_t used = gross > credit ? gross - credit : 0;
             if (used + units <= limit) return from + G::kTicks;
-            credit -= credits_in(state, from, from);
+            // What was given back since the sum above was taken is not in it.
+            if (credit != 0) credit -= std::min(credit, credit_at(state, from));
         }
         return still.tick + G::kTicks + 1;
     }
@@ -308,19 +338,33 @@ class Window {
         return true;
     }
 
+    /// Raises `credited` to `tick` if it is before (I6).
+    static void raise_credited(State& state, std::uint64_t tick) noexcept {
+        // ORDER(credited): a reader that misses the raise also misses the credit after it, as if it had come
+        // before both: it refuses, and that is safe. Who is told of the give-back sees the raise.
+        std::uint64_t found = state.credited.load(kRelaxed);
+        while (found < tick && !state.credited.cas(found, tick, kRelaxed, kRelaxed)) {  // ORDER(credited)
+        }
+    }
+
     /// Units given back in the window of `view`. Never more than the gross usage; a larger sum is not ours.
     static std::uint64_t credits(const State& state, const View& view) noexcept {
-        const std::uint64_t sum = credits_in(state, view.tick - G::kTicks, view.tick);
+        const std::uint64_t sum = credits_since(state, view.tick - G::kTicks, view.tick);
         return sum <= view.used ? sum : 0;
     }
 
-    static std::uint64_t credits_in(const State& state, std::uint64_t from, std::uint64_t to) noexcept {
+    /// Units given back of what was charged in the ticks `from` to `to`.
+    static std::uint64_t credits_since(const State& state, std::uint64_t from, std::uint64_t to) noexcept {
+        // ORDER(credited): as in raise_credited.
+        if (state.credited.load(kRelaxed) < from) return 0;
         std::uint64_t sum = 0;
-        for (std::uint64_t k = from; k <= to; ++k) {
-            const std::uint64_t word = state.back[k % G::kRing].load(kRelaxed);  // ORDER(back): give_back
-            if (tag_of(word) == (k & G::kTagMask)) sum += units_of(word);
-        }
+        for (std::uint64_t k = from; k <= to; ++k) sum += credit_at(state, k);
         return sum;
+    }
+
+    static std::uint64_t credit_at(const State& state, std::uint64_t k) noexcept {
+        const std::uint64_t word = state.back[k % G::kRing].load(kRelaxed);  // ORDER(back): give_back
+        return tag_of(word) == (k & G::kTagMask) ? units_of(word) : 0;
     }
 
     /// The state as a reader that may not write sees it: the head may be behind `tick`.

@@ -30,6 +30,17 @@ class Word {
     std::atomic<std::uint64_t> value_{0};
 };
 
+/// Asks for the cache line at `address`, to be written soon. A hint: it changes nothing but the time.
+inline void fetch_for_writing(const void* address) noexcept {
+#if defined(__x86_64__)
+    // __builtin_prefetch would fetch it for reading here, and the write then has to ask once more: two
+    // processes on one limiter get half as much done. A processor without this instruction ignores it.
+    asm("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
+#else
+    __builtin_prefetch(address, 1);
+#endif
+}
+
 // A lock hidden in the atomic would be private to each process, and left held by a dead one.
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(sizeof(Word) == 8);
