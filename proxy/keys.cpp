@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <cstring>
@@ -55,7 +54,7 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
     if (config.key_limits_count_input_only) token_unit_ = shm::Unit::input_tokens;
     if (config.key_limits_count_output_only) token_unit_ = shm::Unit::output_tokens;
     if (!config.master_key.empty()) {
-        identities_[digest(config.master_key)] =
+        identities_[sha256_(config.master_key)] =
             std::make_unique<Identity>(Identity{"master key", nullptr, {}});
     }
     const router::WeirSettings& weir = config.weir;
@@ -73,7 +72,7 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
                 "have {} more; one request can be counted under at most {}",
                 key.name, windows, kDeploymentWindowsMax, shm::kScopesMax));
         }
-        identities_[key.key.empty() ? from_hex(key.key_sha256) : digest(key.key)] = std::move(identity);
+        identities_[key.key.empty() ? from_hex(key.key_sha256) : sha256_(key.key)] = std::move(identity);
     }
 }
 
@@ -108,7 +107,7 @@ std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fie
     const auto key = presented(fields);
     if (const auto* error = std::get_if<router::ApiError>(&key)) return *error;
     // The table is searched by the hash's bits, of which nothing can be learned about the key.
-    const Digest wanted = digest(std::get<std::string_view>(key));
+    const Digest wanted = sha256_(std::get<std::string_view>(key));
     const auto found = identities_.find(wanted);
     if (found == identities_.end() ||
         CRYPTO_memcmp(found->first.data(), wanted.data(), wanted.size()) != 0) {
@@ -168,12 +167,6 @@ std::shared_ptr<LimitSet> Keys::end_user_set(const Identity& identity, std::stri
         set = std::make_shared<LimitSet>("end_user", name, limits->limits, weir.window, token_unit_, segment_);
     }
     return set;
-}
-
-Keys::Digest Keys::digest(std::string_view key) {
-    Digest out;
-    SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), out.data());
-    return out;
 }
 
 Keys::Digest Keys::from_hex(std::string_view hex) {

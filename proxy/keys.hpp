@@ -9,7 +9,6 @@
 // Thread safety: none.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "proxy/caller.hpp"
+#include "proxy/sha256.hpp"
 #include "router/api_error.hpp"
 #include "router/config.hpp"
 #include "router/fields.hpp"
@@ -56,11 +56,10 @@ class Keys {
                     CallerScopes& out);
 
  private:
-    using Digest = std::array<unsigned char, 32>;
+    using Digest = Sha256::Digest;
     struct DigestHash {
         std::size_t operator()(const Digest& digest) const noexcept;
     };
-    static Digest digest(std::string_view key);
     static Digest from_hex(std::string_view hex);
 
     void add_owner(Identity& identity, std::size_t& windows, std::string_view kind,
@@ -71,6 +70,7 @@ class Keys {
     const router::RouterConfig& config_;
     shm::Segment& segment_;
     shm::Unit token_unit_ = shm::Unit::tokens;
+    Sha256 sha256_;
     std::unordered_map<Digest, std::unique_ptr<Identity>, DigestHash> identities_;
     std::map<std::string, std::shared_ptr<LimitSet>> owners_;  // by kind and name
     std::unordered_map<std::string, std::shared_ptr<LimitSet>> end_users_;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string>
 #include <string_view>
 
 namespace weir::proxy {
@@ -11,22 +10,41 @@ namespace {
 
 std::string_view suffix(shm::Unit unit) {
     switch (unit) {
-        case shm::Unit::requests: return "requests";
-        case shm::Unit::tokens: return "tokens";
-        case shm::Unit::input_tokens: return "input-tokens";
-        case shm::Unit::output_tokens: return "output-tokens";
+        case shm::Unit::requests: return "-requests";
+        case shm::Unit::tokens: return "-tokens";
+        case shm::Unit::input_tokens: return "-input-tokens";
+        case shm::Unit::output_tokens: return "-output-tokens";
     }
-    return "units";
-}
-
-/// As LiteLLM writes them: "x-ratelimit-api_key-remaining-requests".
-std::string field_name(std::string_view kind, std::string_view what, shm::Unit unit) {
-    std::string name = "x-ratelimit-";
-    if (!kind.empty()) name.append(kind).append("-");
-    return name.append(what).append("-").append(suffix(unit));
+    return "-units";
 }
 
 bool is_daily(const router::Scope& scope) { return scope.window >= std::chrono::hours(24); }
+
+/// The fields of one scope, named as LiteLLM names them: "x-ratelimit-api_key-remaining-requests".
+class ScopeFields {
+ public:
+    /// `kind` is empty for the deployment's own.
+    ScopeFields(HeadWriter& head, std::string_view kind, const router::Scope& scope)
+        : head_(head), kind_(kind), unit_(suffix(scope.unit)) {
+        if (!kind.empty()) dash_ = is_daily(scope) ? "-day-" : "-";
+    }
+
+    template <class Value>
+    void add(std::string_view what, const Value& value) {
+        head_.field({"x-ratelimit-", kind_, dash_, what, unit_}, value);
+    }
+
+ private:
+    HeadWriter& head_;
+    std::string_view kind_;
+    std::string_view dash_;
+    std::string_view unit_;
+};
+
+void append_number(std::string& out, std::int64_t number) {
+    const fmt::format_int text(number);
+    out.append(text.data(), text.size());
+}
 
 }  // namespace
 
@@ -35,28 +53,43 @@ void append_limits(HeadWriter& head, const shm::Participant& participant,
                    shm::Nanos now) {
     for (const router::Scope& scope : deployments) {
         const shm::LimiterUsage usage = participant.usage(scope.limiter, now);
-        head.field(field_name({}, "limit", scope.unit), usage.limit);
-        head.field(field_name({}, "remaining", scope.unit), usage.remaining);
-        head.field(field_name({}, "reset", scope.unit), go_duration(usage.resets_in));
+        ScopeFields fields(head, {}, scope);
+        fields.add("limit", usage.limit);
+        fields.add("remaining", usage.remaining);
+        fields.add("reset", go_duration(usage.resets_in));
     }
     for (const router::Scope* scope : callers) {
         const shm::LimiterUsage usage = participant.usage(scope->limiter, now);
-        const std::string kind = is_daily(*scope) ? scope->kind + "-day" : scope->kind;
-        head.field(field_name(kind, "limit", scope->unit), usage.limit);
-        head.field(field_name(kind, "remaining", scope->unit), usage.remaining);
+        ScopeFields fields(head, scope->kind, *scope);
+        fields.add("limit", usage.limit);
+        fields.add("remaining", usage.remaining);
     }
 }
 
 std::string go_duration(shm::Nanos duration) {
     const std::int64_t ms = std::max<std::int64_t>(0, (duration.count() + 999'999) / 1'000'000);
-    if (ms < 1000) return fmt::format("{}ms", ms);
+    std::string text;
+    if (ms < 1000) {
+        append_number(text, ms);
+        return text.append("ms");
+    }
     const std::int64_t hours = ms / 3'600'000;
     const std::int64_t minutes = ms / 60'000 % 60;
-    std::string text;
-    if (hours > 0) text += fmt::format("{}h", hours);
-    if (hours > 0 || minutes > 0) text += fmt::format("{}m", minutes);
-    if (ms % 1000 == 0) return text + fmt::format("{}s", ms / 1000 % 60);
-    return text + fmt::format("{:g}s", static_cast<double>(ms % 60'000) / 1000);
+    if (hours > 0) {
+        append_number(text, hours);
+        text += 'h';
+    }
+    if (hours > 0 || minutes > 0) {
+        append_number(text, minutes);
+        text += 'm';
+    }
+    append_number(text, ms / 1000 % 60);
+    if (ms % 1000 != 0) {
+        append_number(text, 1000 + ms % 1000);  // four digits, of which the first becomes the point
+        text[text.size() - 4] = '.';
+        while (text.back() == '0') text.pop_back();
+    }
+    return text.append("s");
 }
 
 }  // namespace weir::proxy

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <set>
@@ -31,7 +32,7 @@ constexpr std::array kHelp = {
     Help{"weir_refused_requests", "counter", "Requests refused by a limit, by that limit's kind"},
 };
 
-constexpr std::array<double, 11> kBuckets = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60};
+constexpr auto& kBuckets = Metrics::kBuckets;
 
 std::string bucket_label(std::size_t index) {
     return index < kBuckets.size() ? fmt::format("{:g}", kBuckets[index]) : "+Inf";
@@ -144,53 +145,79 @@ void write_deployments(std::string& page, router::Router& router, shm::Nanos now
          [&](const auto& d) { return router.participant().in_flight(d.in_flight()); });
 }
 
+/// The entry for `name`, made if there is none.
+template <class Map>
+typename Map::mapped_type& entry(Map& map, std::string_view name) {
+    const auto found = map.find(name);
+    return found != map.end() ? found->second : map[std::string(name)];
+}
+
 }  // namespace
 
 void Metrics::count(const Served& served) {
     // A name that no group has is the client's invention: it must not make a counter.
-    const std::string model = label_value(served.group.empty() ? "unknown" : served.group);
-    const std::string by_status =
-        fmt::format("requested_model=\"{}\",api_key_alias=\"{}\",status_code=\"{}\"", model,
-                    label_value(served.key), served.status);
-    add("litellm_proxy_total_requests_metric", by_status, 1);
-    if (served.status >= 400) add("litellm_proxy_failed_requests_metric", by_status, 1);
-    if (served.refused) add("weir_refused_requests", fmt::format("requested_model=\"{}\"", model), 1);
-    const std::string by_model = fmt::format("model=\"{}\"", model);
-    observe("litellm_request_total_latency_metric", by_model, served.duration);
+    const std::string_view model = served.group.empty() ? std::string_view("unknown") : served.group;
+    Group& group = entry(groups_, model);
+    count_status(group, model, served);
+    const auto by_model = [model] { return fmt::format("model=\"{}\"", label_value(model)); };
+    observe(group.latency, kLatency, served.duration, by_model);
     if (!served.deployment.empty()) {
-        const std::string by_deployment = fmt::format("model_id=\"{}\"", label_value(served.deployment));
-        add("litellm_deployment_total_requests", by_deployment, 1);
-        if (served.status >= 400) add("litellm_deployment_failure_responses", by_deployment, 1);
-        observe("litellm_llm_api_latency_metric", by_model, served.upstream);
+        count_deployment(served);
+        observe(group.upstream_latency, kUpstreamLatency, served.upstream, by_model);
     }
     if (served.usage) {
-        add("litellm_total_tokens_metric", by_model, served.usage->total_tokens);
-        add("litellm_input_tokens_metric", by_model, served.usage->prompt_tokens);
-        add("litellm_output_tokens_metric", by_model, served.usage->completion_tokens);
+        add(group.total_tokens, "litellm_total_tokens_metric", served.usage->total_tokens, by_model);
+        add(group.input_tokens, "litellm_input_tokens_metric", served.usage->prompt_tokens, by_model);
+        add(group.output_tokens, "litellm_output_tokens_metric", served.usage->completion_tokens, by_model);
     }
 }
 
-void Metrics::add(std::string_view name, const std::string& labels, std::uint64_t amount) {
-    name_.assign(name).append("{").append(labels).append("}");
-    auto known = counters_.find(name_);
-    if (known == counters_.end()) {
-        shm::Counter counter;
-        try {
-            counter = segment_.counter(name_);
-        } catch (const shm::DirectoryFull&) {
-            // Not counted; the segment's own counter `directory_full` says that this happens.
-        }
-        known = counters_.emplace(name_, counter).first;
-    }
-    if (known->second) shm::Segment::add(known->second, amount);
+void Metrics::count_status(Group& group, std::string_view model, const Served& served) {
+    auto& statuses = entry(group.by_key, served.key);
+    auto status = std::find_if(statuses.begin(), statuses.end(),
+                               [&](const Status& known) { return known.code == served.status; });
+    if (status == statuses.end()) status = statuses.insert(statuses.end(), Status{served.status, {}, {}});
+    const auto labels = [&] {
+        return fmt::format("requested_model=\"{}\",api_key_alias=\"{}\",status_code=\"{}\"",
+                           label_value(model), label_value(served.key), served.status);
+    };
+    add(status->requests, "litellm_proxy_total_requests_metric", 1, labels);
+    if (served.status >= 400) add(status->failed, "litellm_proxy_failed_requests_metric", 1, labels);
+    if (!served.refused) return;
+    add(group.refused, "weir_refused_requests", 1,
+        [model] { return fmt::format("requested_model=\"{}\"", label_value(model)); });
 }
 
-void Metrics::observe(std::string_view name, const std::string& labels, shm::Nanos duration) {
+void Metrics::count_deployment(const Served& served) {
+    Deployment& deployment = entry(deployments_, served.deployment);
+    const auto labels = [&] { return fmt::format("model_id=\"{}\"", label_value(served.deployment)); };
+    add(deployment.requests, "litellm_deployment_total_requests", 1, labels);
+    if (served.status >= 400) add(deployment.failed, "litellm_deployment_failure_responses", 1, labels);
+}
+
+template <class MakeLabels>
+void Metrics::add(Cell& cell, std::string_view name, std::uint64_t amount, const MakeLabels& labels) {
+    if (!cell) cell = find(fmt::format("{}{{{}}}", name, labels()));
+    if (*cell) shm::Segment::add(*cell, amount);
+}
+
+template <class MakeLabels>
+void Metrics::observe(Histogram& histogram, const HistogramNames& names, shm::Nanos duration,
+                      const MakeLabels& labels) {
     const double seconds = std::chrono::duration<double>(duration).count();
     std::size_t bucket = 0;
     while (bucket < kBuckets.size() && seconds > kBuckets[bucket]) ++bucket;
-    add(std::string(name) + "_bucket", fmt::format("{},le=\"{}\"", labels, bucket_label(bucket)), 1);
-    add(std::string(name) + "_micros", labels, static_cast<std::uint64_t>(duration.count() / 1000));
+    add(histogram.buckets[bucket], names.bucket, 1,
+        [&] { return fmt::format("{},le=\"{}\"", labels(), bucket_label(bucket)); });
+    add(histogram.micros, names.micros, static_cast<std::uint64_t>(duration.count() / 1000), labels);
+}
+
+shm::Counter Metrics::find(const std::string& name) {
+    try {
+        return segment_.counter(name);
+    } catch (const shm::DirectoryFull&) {
+        return {};  // not counted; the segment's own counter `directory_full` says that this happens
+    }
 }
 
 std::string metrics_page(router::Router& router, shm::Nanos now) {

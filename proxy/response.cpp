@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <boost/beast/http/status.hpp>
-#include <iterator>
 
 #include "router/request.hpp"
 
@@ -35,18 +34,34 @@ std::string model_json(std::string_view name) {
 
 HeadWriter::HeadWriter(std::string& out, unsigned status) : out_(out) {
     const auto reason = boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
-    fmt::format_to(std::back_inserter(out_), "HTTP/1.1 {} {}\r\n", status,
-                   std::string_view(reason.data(), reason.size()));
+    const fmt::format_int code(status);
+    out_.append("HTTP/1.1 ").append(code.data(), code.size()).append(" ");
+    out_.append(reason.data(), reason.size()).append("\r\n");
 }
 
 HeadWriter& HeadWriter::field(std::string_view name, std::string_view value) {
-    out_.append(name).append(": ").append(value).append("\r\n");
-    return *this;
+    out_.append(name);
+    return end_field(value);
 }
 
 HeadWriter& HeadWriter::field(std::string_view name, std::uint64_t value) {
     const fmt::format_int text(value);
     return field(name, std::string_view(text.data(), text.size()));
+}
+
+HeadWriter& HeadWriter::field(Parts name, std::string_view value) {
+    for (const std::string_view part : name) out_.append(part);
+    return end_field(value);
+}
+
+HeadWriter& HeadWriter::field(Parts name, std::uint64_t value) {
+    const fmt::format_int text(value);
+    return field(name, std::string_view(text.data(), text.size()));
+}
+
+HeadWriter& HeadWriter::end_field(std::string_view value) {
+    out_.append(": ").append(value).append("\r\n");
+    return *this;
 }
 
 PlainAnswer to_answer(const router::ApiError& error) {
@@ -92,7 +107,7 @@ void relay_fields(const router::Fields& fields, HeadWriter& head) {
         if (among(kRelayedAsIs, field.name)) {
             head.field(field.name, field.value);
         } else if (!among(kNotRelayed, field.name) && !router::is_hop_by_hop(fields, field.name)) {
-            head.field(std::string("llm_provider-").append(field.name), field.value);
+            head.field({"llm_provider-", field.name}, field.value);
         }
     }
 }

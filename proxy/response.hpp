@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,10 +20,16 @@ class HeadWriter {
     HeadWriter(std::string& out, unsigned status);
     HeadWriter& field(std::string_view name, std::string_view value);
     HeadWriter& field(std::string_view name, std::uint64_t value);
+    /// The same for a name in several parts.
+    using Parts = std::initializer_list<std::string_view>;
+    HeadWriter& field(Parts name, std::string_view value);
+    HeadWriter& field(Parts name, std::uint64_t value);
     /// The empty line.
     void end() { out_ += "\r\n"; }
 
  private:
+    HeadWriter& end_field(std::string_view value);
+
     std::string& out_;
 };
 

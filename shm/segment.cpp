@@ -138,8 +138,7 @@ LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept {
     result.used = usage.used;
     result.remaining = usage.limit > usage.used ? usage.limit - usage.used : 0;
     if (usage.used != 0) {
-        // The whole limit passes at once when everything used now has left.
-        const std::uint64_t empty = StandardWindow::earliest(record.state, tick, usage.limit);
+        const std::uint64_t empty = StandardWindow::empty_at(record.state, tick);
         result.resets_in = std::max(Nanos(0), ticks.start_of(empty) - now);
     }
     return result;

@@ -239,6 +239,18 @@ class Window {
         return still.tick + G::kTicks + 1;
     }
 
+    /// The first tick, `now` or later, in which nothing of what is used now counts any more: `earliest` of
+    /// the whole limit, but looked for from the newest tick on, which under load ends at once.
+    static std::uint64_t empty_at(const State& state, std::uint64_t now) noexcept {
+        const Still still = still_at(state, now);
+        std::uint64_t credit = 0;
+        for (std::uint64_t from = still.tick; from + G::kTicks >= still.tick; --from) {
+            credit += credits_in(state, from, from);
+            if (still.gross_since(state, from) > credit) return from + G::kTicks + 1;
+        }
+        return still.tick;
+    }
+
  private:
     using WordT_ = std::remove_reference_t<decltype(std::declval<State&>().head)>;
 

@@ -1,14 +1,14 @@
-"""Weir, nginx and HAProxy in front of the same upstream, asked by wrk in turns: requests per second, processor
-time per request, latency. Started by compare.sh, which see.
+"""Weir, nginx and HAProxy in front of the same upstream, asked by wrk in turns: requests per second,
+processor time per request, latency. Started by compare.sh, which see.
 
 What each does for a request:
-  weir      checks the key, routes between two deployments, admits under the key's and the deployment's requests and
-            tokens, finds the usage in the answer and settles by it, counts metrics
+  weir      checks the key, routes between two deployments, admits under the key's and the deployment's
+            requests and tokens, finds the usage in the answer and settles by it, counts metrics
   nginx     limit_req by the key; proxy_pass over kept-alive connections
   haproxy   a stick table by the key; a backend with kept-alive connections
 
-Only ratios within one run mean anything: the machine, wrk and the upstream are the same for all three, and the
-rounds take turns, so that what disturbs one disturbs all.
+Only ratios within one run mean anything: the machine, wrk and the upstream are the same for all three, and
+the rounds take turns, so that what disturbs one disturbs all.
 """
 import argparse
 import contextlib
@@ -31,8 +31,8 @@ MANY = 500_000_000_000  # a limit that is counted under and never reached
 ANSWER = json.dumps({
     "id": "chatcmpl-123", "object": "chat.completion", "created": 1677652288, "model": "gpt-3.5-turbo",
     "system_fingerprint": "fp_44709d6fcb",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello there, how may I assist you today?"},
-                 "logprobs": None, "finish_reason": "stop"}],
+    "choices": [{"index": 0, "logprobs": None, "finish_reason": "stop",
+                 "message": {"role": "assistant", "content": "Hello there, how may I assist you today?"}}],
     "usage": {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}})
 
 QUESTION = json.dumps({
@@ -172,8 +172,9 @@ def start_upstream(stack, folder, kind, build):
 
 def run_wrk(script, port, seconds):
     """One round against `port`: what WRK_SCRIPT's done() says."""
-    done = subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script),
-                           f"http://127.0.0.1:{port}"], capture_output=True, text=True, timeout=seconds + 30, check=True)
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script),
+               f"http://127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
     return json.loads(done.stderr.splitlines()[-1])
 
 
@@ -182,8 +183,8 @@ def measure(program, port, script, seconds):
     said = run_wrk(script, port, seconds)
     cpu = programs.cpu_seconds(program.pids()) - before
     if said["failed"] or not said["requests"]:
-        raise SystemExit(f"compare: {program.log.stem}: {said['failed']} of {said['requests']} requests failed:\n"
-                         f"{program.output()}")
+        raise SystemExit(f"compare: {program.log.stem}: {said['failed']} of {said['requests']} requests "
+                         f"failed:\n{program.output()}")
     return {"requests_per_second": said["requests"] / (said["micros"] / 1e6),
             "cpu_us_per_request": cpu * 1e6 / said["requests"],
             "p50_us": said["p50"], "p99_us": said["p99"]}
@@ -192,7 +193,8 @@ def measure(program, port, script, seconds):
 def summary(rounds, reference):
     """Medians; and the ratio to nginx of each round, of which the median too."""
     out = {key: round(statistics.median(r[key] for r in rounds), 1) for key in rounds[0]}
-    ratios = [mine["cpu_us_per_request"] / theirs["cpu_us_per_request"] for mine, theirs in zip(rounds, reference)]
+    ratios = [mine["cpu_us_per_request"] / theirs["cpu_us_per_request"]
+              for mine, theirs in zip(rounds, reference)]
     out["cpu_to_nginx"] = round(statistics.median(ratios), 3)
     out["cpu_to_nginx_range"] = [round(min(ratios), 3), round(max(ratios), 3)]
     return out

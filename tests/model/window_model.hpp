@@ -279,6 +279,10 @@ class WindowModel {
             }
             const std::uint64_t net = used(state.ghost.net, today);
             if (usage.used != net) return "look is not exact";
+            const std::uint64_t empty = first_fit(state.ghost.net, today, limit, limit);
+            if (Algorithm::empty_at(memory_, scenario_.base + now) != scenario_.base + empty) {
+                return "empty_at is not exact";
+            }
             for (std::uint64_t units = 1; units <= limit; ++units) {
                 const std::uint64_t fits = first_fit(state.ghost.net, today, units, limit);
                 if (Algorithm::earliest(memory_, scenario_.base + now, units) !=

@@ -18,8 +18,8 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 def binary(name, build=None):
     """The path of one of our programs: in `build`, or in the build directories of the presets."""
-    folders = [pathlib.Path(build)] if build else [ROOT / "build" / preset for preset in ("ci", "release", "dev")]
-    for folder in folders:
+    presets = [ROOT / "build" / preset for preset in ("ci", "release", "dev")]
+    for folder in [pathlib.Path(build)] if build else presets:
         if (folder / "bin" / name).exists():
             return str(folder / "bin" / name)
     raise SystemExit(f"{name} is not built: cmake --preset ci && cmake --build --preset ci")
@@ -143,7 +143,8 @@ def cpu_seconds(pids):
 
 def memory_kib(pid):
     """Resident, proportional and private memory of a process, in KiB."""
-    fields = dict(re.findall(r"^(\w+):\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M))
+    rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    fields = dict(re.findall(r"^(\w+):\s+(\d+) kB", rollup, re.M))
     private = int(fields["Private_Clean"]) + int(fields["Private_Dirty"])
     return {"rss": int(fields["Rss"]), "pss": int(fields["Pss"]), "private": private}
 

@@ -1,0 +1,33 @@
+// SHA-256 of short texts: OpenSSL's, looked up once, for the lookup costs more than the hash.
+//
+// Thread safety: none.
+#pragma once
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <memory>
+#include <string_view>
+
+namespace weir::proxy {
+
+class Sha256 {
+ public:
+    using Digest = std::array<unsigned char, 32>;
+
+    /// Throws std::runtime_error if OpenSSL is configured to have no SHA-256.
+    Sha256();
+
+    /// Throws std::runtime_error where OpenSSL fails.
+    Digest operator()(std::string_view text) const;
+
+ private:
+    struct Release {
+        void operator()(EVP_MD* algorithm) const noexcept { EVP_MD_free(algorithm); }
+        void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
+    };
+    std::unique_ptr<EVP_MD, Release> algorithm_;
+    std::unique_ptr<EVP_MD_CTX, Release> context_;  // used anew for each text
+};
+
+}  // namespace weir::proxy
