@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
-
 #include "router/request.hpp"
 
 namespace weir::router {
+namespace {
+
+/// Room for what usually stands in a head besides the fixed fields.
+constexpr std::size_t kVaryingBytes = 256;
+
+}  // namespace
 
 Deployment::Deployment(const DeploymentConfig& config, const WeirSettings& settings,
                        shm::Segment& segment, const Url& url, Upstream& upstream)
@@ -34,11 +38,13 @@ void Deployment::look_up(shm::Segment& segment) {
 }
 
 void Deployment::append_head(const Head& head, std::string& out) const {
+    out.reserve(out.size() + fixed_fields_.size() + kVaryingBytes);
     out += "POST ";
     form_.append_target(head.endpoint, head.part, out);
-    fmt::format_to(std::back_inserter(out),
-                   " HTTP/1.1\r\n{}content-type: {}\r\ncontent-length: {}\r\n", fixed_fields_,
-                   head.content_type, head.body_bytes);
+    const fmt::format_int length(head.body_bytes);
+    out.append(" HTTP/1.1\r\n").append(fixed_fields_);
+    out.append("content-type: ").append(head.content_type);
+    out.append("\r\ncontent-length: ").append(length.data(), length.size()).append("\r\n");
     if (!head.request_id.empty()) out.append("x-request-id: ").append(head.request_id).append("\r\n");
     out += "\r\n";
 }

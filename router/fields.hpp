@@ -21,6 +21,12 @@ bool same_name(std::string_view a, std::string_view b) noexcept;
 
 class Fields {
  public:
+    /// With room for a usual head.
+    Fields() {
+        text_.reserve(1024);
+        places_.reserve(32);
+    }
+
     void clear() noexcept {
         text_.clear();
         places_.clear();

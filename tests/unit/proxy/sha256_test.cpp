@@ -10,7 +10,8 @@ namespace {
 std::string hex(const Sha256::Digest& digest) {
     std::string out;
     for (const unsigned char byte : digest) {
-        for (const unsigned half : {byte >> 4u, byte & 15u}) out += "0123456789abcdef"[half];
+        out += "0123456789abcdef"[byte / 16];
+        out += "0123456789abcdef"[byte % 16];
     }
     return out;
 }
