@@ -245,7 +245,7 @@ class Window {
         const Still still = still_at(state, now);
         std::uint64_t credit = 0;
         for (std::uint64_t from = still.tick; from + G::kTicks >= still.tick; --from) {
-            credit += credits_in(state, from, from);
+            credit += credit_at(state, from);
             if (still.gross_since(state, from) > credit) return from + G::kTicks + 1;
         }
         return still.tick;
