@@ -12,9 +12,19 @@ void Account::estimate(const shm::LearnedEstimate& learned) noexcept {
 
 bool Account::place(shm::Segment& segment, shm::Participant& participant,
                     std::span<Deployment* const> candidates, shm::Nanos now, NoPlace& refusal) {
-    const CallerLimits caller = callers_ ? CallerLimits{} : caller_;
-    placement_ = router::place(segment, participant, candidates, caller, bill_, now, refusal);
+    placement_ = router::place(segment, participant, candidates, unpaid(), bill_, now, refusal);
     return placement_.deployment != nullptr;
+}
+
+std::optional<shm::Nanos> Account::earliest(const shm::Participant& participant,
+                                            std::span<Deployment* const> candidates,
+                                            shm::Nanos now) const {
+    return earliest_place(participant, candidates, unpaid(), bill_, now);
+}
+
+std::uint64_t Account::places_left(const shm::Participant& participant,
+                                   std::span<Deployment* const> candidates, shm::Nanos now) const {
+    return router::places_left(participant, candidates, unpaid(), bill_, now);
 }
 
 void Account::settle_attempt(const Spent& spent, shm::Nanos now) noexcept {

@@ -1,7 +1,5 @@
 #include "router/call.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -33,17 +31,6 @@ shm::Nanos unix_now() {
         std::chrono::system_clock::now().time_since_epoch());
 }
 
-ApiError too_long(std::string_view model, shm::Units tokens) {
-    ApiError error;
-    error.status = 400;
-    error.type = "invalid_request_error";
-    error.param = "messages";
-    error.message = fmt::format(
-        "The prompt exceeds the context window: no deployment takes its about {} tokens. Passed model={}",
-        tokens, model);
-    return error;
-}
-
 RequestSize size_of(const Request& request) {
     const RequestFacts& facts = *request.facts;
     return {facts.prompt_bytes, facts.max_tokens, facts.n, request.generates};
@@ -52,7 +39,10 @@ RequestSize size_of(const Request& request) {
 }  // namespace
 
 Call::Call(Router& router, const Request& request)
-    : router_(router), request_(request), account_(size_of(request), request_.caller) {}
+    : router_(router),
+      request_(request),
+      account_(size_of(request), request_.caller),
+      search_(router, account_) {}
 
 Call::~Call() {
     if (!settled_) finish(false);
@@ -64,9 +54,10 @@ Task<void> Call::start() {
         error_ = unknown_model(request_.facts->model);
         co_return;
     }
+    search_.set_terms(terms());
     for (;;) {
         const Outcome outcome = co_await try_group();
-        if (outcome.ok() || aborted_ || caller_refused_ || !go_to_fallback(outcome)) break;
+        if (outcome.ok() || aborted_ || search_.caller_refused() || !go_to_fallback(outcome)) break;
     }
     if (exchange_ && !error_) read_pieces();
 }
@@ -75,10 +66,14 @@ Task<void> Call::start() {
 /// error_ says why, unless the failure is an upstream's own answer.
 Task<Outcome> Call::try_group() {
     account_.estimate(shm::learned(target_.group->learning));
-    failed_.clear();
+    search_.begin(*target_.group);
     for (std::uint32_t retries = 0;;) {
         error_.reset();
-        if (const Outcome found = find_place(); !found.ok()) co_return found;
+        sent_ = false;
+        Outcome found = search_.take();
+        if (!found.ok() && search_.may_wait(has_fallback(found.kind))) found = co_await wait_for_place();
+        if (!found.ok()) error_ = search_.error();
+        if (!found.ok() || aborted_) co_return found;
         const Outcome outcome = co_await attempt();
         if (outcome.ok() || aborted_) co_return outcome;
 
@@ -93,7 +88,7 @@ Task<Outcome> Call::try_group() {
         const FailedAttempt failed{outcome, retries, others_available(),
                                    has_fallback(outcome.kind)};
         if (!may_retry(rules, failed)) co_return outcome;
-        failed_.push_back(account_.deployment());
+        search_.avoid(account_.deployment());
         leave_deployment();
         ++retries;
         ++effort_.retries;
@@ -144,32 +139,33 @@ Task<Outcome> Call::attempt() {
     co_return outcome;
 }
 
-/// Asks the deployments of the group for room; error_ says why there is none.
-Outcome Call::find_place() {
-    attempted_ = shm::now();
-    const shm::Units input = account_.bill().caller.reserve.input_tokens;
-    const auto asked = router_.candidates({*target_.group, request_.facts->stream, input, failed_},
-                                          attempted_);
-    if (asked.too_long) {
-        error_ = too_long(group(), input);
-        return {Kind::context_window, Source::client, Retry::no, false};
+/// Apart from try_group, so that who does not wait pays nothing for it.
+Task<Outcome> Call::wait_for_place() {
+    const Outcome outcome = co_await search_.wait();
+    effort_.waited = search_.waited();
+    co_return outcome;
+}
+
+Search::Terms Call::terms() const {
+    constexpr double kWaitSecondsMost = 86400;
+    const RequestFacts& facts = *request_.facts;
+    Search::Terms terms;
+    terms.stream = facts.stream;
+    terms.priority = facts.priority.value_or(router_.config_.default_priority.value_or(kPriorityDefault));
+    terms.began = shm::now();
+    shm::Nanos patience = router_.config_.weir.queue.max_wait;
+    if (facts.max_wait_seconds) {
+        patience = std::chrono::duration_cast<shm::Nanos>(
+            std::chrono::duration<double>(std::min(*facts.max_wait_seconds, kWaitSecondsMost)));
     }
-    constexpr Outcome kRefused{Kind::rate_limited, Source::none, Retry::no, false};
-    if (asked.order.empty()) {
-        error_ = router_.all_cooling(*target_.group, attempted_);
-        return kRefused;
-    }
-    NoPlace refusal;
-    if (account_.place(router_.segment_, router_.participant_, asked.order, attempted_, refusal)) {
-        return {};
-    }
-    caller_refused_ = refusal.callers;
-    error_ = to_error(refusal, group());
-    return kRefused;
+    terms.give_up_at = terms.began + request_.max_wait.value_or(patience);
+    return terms;
 }
 
 Task<TransportError> Call::send() {
     transport_ = TransportError::none;
+    sent_ = true;
+    attempted_ = search_.decided_at();
     exchange_.reset();
     scanner_.reset();
     stripper_.reset();
@@ -264,6 +260,7 @@ void Call::fail(const Outcome& outcome) {
 /// Before another deployment is asked.
 void Call::leave_deployment() {
     account_.settle_attempt(spent(), shm::now());
+    router_.wait_room_.capacity_returned();
     exchange_.reset();
     scanner_.reset();
 }
@@ -291,6 +288,7 @@ Task<TransportError> Call::next() {
 
 void Call::abort() noexcept {
     aborted_ = true;
+    search_.leave();
     if (exchange_) exchange_->abort();
     if (pausing_) pausing_->cancel();
 }
@@ -331,6 +329,7 @@ void Call::finish(bool whole) {
     settled_ = true;
     const shm::Nanos now = shm::now();
     account_.settle(spent(), now);
+    router_.wait_room_.capacity_returned();
     if (!whole || exchange_->status() >= 400) return;
     shm::record_success(account_.deployment()->health(), now, now - attempted_, first_byte_ - attempted_);
     if (const auto usage = scanner_->usage()) {
@@ -345,7 +344,7 @@ bool Call::met_dead_connection() const noexcept {
 
 Spent Call::spent() const {
     Spent spent;
-    if (account_.deployment() == nullptr) return spent;
+    if (account_.deployment() == nullptr || !sent_) return spent;
     const bool answered = transport_ == TransportError::none && exchange_ && exchange_->status() != 0;
     spent.arrived = transport_ == TransportError::none || may_have_arrived(transport_);
     // A connection that had died idle may have delivered the request, but hardly to be worked on.

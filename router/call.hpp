@@ -18,6 +18,7 @@
 #include "router/outcome.hpp"
 #include "router/request.hpp"
 #include "router/router.hpp"
+#include "router/search.hpp"
 #include "router/usage.hpp"
 
 namespace weir::router {
@@ -39,6 +40,7 @@ struct Request {
 struct Effort {
     std::uint32_t retries = 0;  ///< not counting those over a connection that had died idle
     std::uint32_t fallbacks = 0;
+    shm::Nanos waited{};  ///< for capacity
 };
 
 class Call {
@@ -86,7 +88,8 @@ class Call {
     Task<TransportError> send();
     bool met_dead_connection() const noexcept;
     Task<void> pause(shm::Nanos duration);
-    Outcome find_place();
+    Task<Outcome> wait_for_place();
+    Search::Terms terms() const;
     bool has_fallback(Kind kind) const;
     bool go_to_fallback(const Outcome& outcome);
     RetryRules retry_rules() const;
@@ -105,10 +108,10 @@ class Call {
     Request request_;
     Router::Target target_;
     Account account_;
+    Search search_;
     std::optional<Exchange> exchange_;
     std::optional<ApiError> error_;
     std::optional<FallbackPlan> plan_;
-    std::vector<Deployment*> failed_;  // of the group, to be asked last from now on
     std::optional<UsageScanner> scanner_;
     std::optional<UsageStripper> stripper_;  // if usage was asked for on our own account
     std::string stripped_;
@@ -121,7 +124,7 @@ class Call {
     shm::Nanos first_byte_{};  // of the body
     bool asked_usage_ = false;
     bool fresh_ = false;  // the next attempt needs a new connection
-    bool caller_refused_ = false;
+    bool sent_ = false;  // the latest attempt, as far as is known
     bool settled_ = false;
     bool aborted_ = false;
 };

@@ -26,6 +26,7 @@ class Asked {
         return {{charges_.data(), charges_count_}, {holds_.data(), holds_count_}};
     }
     Scope& scope(std::size_t index) const { return *scopes_[index]; }
+    shm::Gauge hold(std::size_t index) const { return holds_[index]; }
 
  private:
     void add(Scope& scope, const Costs& costs) {
@@ -60,6 +61,7 @@ void note(const shm::Refusal& why, const Asked& asked, shm::Participant& partici
     if (first || sooner || hopeful) {
         refusal.reason = why.reason;
         refusal.scope = why.in_holds ? nullptr : &asked.scope(why.index);
+        refusal.hold = why.in_holds ? asked.hold(why.index) : shm::Gauge{};
     }
     if (sooner) refusal.retry_after = *at - now;
 }
@@ -73,6 +75,9 @@ std::string_view unit_name(shm::Unit unit) {
     }
     return "units";
 }
+
+/// Stands for a deployment without limits.
+constexpr std::uint64_t kPlacesMost = 1'000'000;
 
 double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -102,6 +107,43 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
         if (refusal.callers) break;  // no other deployment changes what the caller may use
     }
     return {};
+}
+
+std::optional<shm::Nanos> earliest_place(const shm::Participant& participant,
+                                         std::span<Deployment* const> candidates,
+                                         const CallerLimits& caller, const Bill& bill,
+                                         shm::Nanos now) {
+    std::optional<shm::Nanos> soonest;
+    for (Deployment* deployment : candidates) {
+        const auto at = participant.earliest(Asked(*deployment, caller, bill).demand(), now);
+        if (at && (!soonest || *at < *soonest)) soonest = at;
+    }
+    return soonest;
+}
+
+std::uint64_t places_left(const shm::Participant& participant,
+                          std::span<Deployment* const> candidates, const CallerLimits& caller,
+                          const Bill& bill, shm::Nanos now) {
+    const auto under = [&](const Scope& scope, const Costs& costs, std::uint64_t so_far) {
+        const shm::Units each = reserved_for(scope, costs);
+        if (each == 0) return so_far;
+        return std::min(so_far, participant.usage(scope.limiter, now).remaining / each);
+    };
+    std::uint64_t sum = 0;
+    for (const Deployment* deployment : candidates) {
+        std::uint64_t places = kPlacesMost;
+        for (const Scope& scope : deployment->scopes()) {
+            places = under(scope, bill.deployment[static_cast<std::size_t>(deployment->cost_policy())],
+                           places);
+        }
+        if (const auto most = deployment->config().max_parallel_requests) {
+            const auto running = participant.in_flight(deployment->in_flight());
+            places = std::min(places, *most - std::min(*most, running));
+        }
+        sum += places;
+    }
+    for (const Scope* scope : caller.scopes) sum = under(*scope, bill.caller, sum);
+    return sum;
 }
 
 ApiError to_error(const NoPlace& refusal, std::string_view model) {

@@ -47,6 +47,7 @@ struct NoPlace {
     const Scope* scope = nullptr;           ///< the limit that refused; null if a gauge did
     std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
     bool callers = false;                   ///< one of the caller's limits did: no deployment helps
+    shm::Gauge hold;                        ///< the gauge that refused; empty if a limit did
 };
 
 /// What a limit is asked for: of `costs` what it counts, but as far as that is a guess never more
@@ -60,6 +61,18 @@ inline shm::Units reserved_for(const Scope& scope, const Costs& costs) noexcept 
 Placement place(shm::Segment& segment, shm::Participant& participant,
                 std::span<Deployment* const> candidates, const CallerLimits& caller,
                 const Bill& bill, shm::Nanos now, NoPlace& refusal);
+
+/// When one of `candidates` would admit such a request, `now` or later, if nobody else took
+/// anything; empty if that cannot be known.
+std::optional<shm::Nanos> earliest_place(const shm::Participant& participant,
+                                         std::span<Deployment* const> candidates,
+                                         const CallerLimits& caller, const Bill& bill,
+                                         shm::Nanos now);
+
+/// About how many such requests `candidates` would admit now, one after the other.
+std::uint64_t places_left(const shm::Participant& participant,
+                          std::span<Deployment* const> candidates, const CallerLimits& caller,
+                          const Bill& bill, shm::Nanos now);
 
 /// `refusal` for the client that asked for `model`.
 ApiError to_error(const NoPlace& refusal, std::string_view model);

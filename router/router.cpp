@@ -34,7 +34,8 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
       segment_(shm::Segment::open(segment_options(config.weir))),
       participant_(segment_.join(options.role)),
       pulse_(io),
-      random_(seed_or_random(options.seed)) {
+      random_(seed_or_random(options.seed)),
+      wait_room_(io, segment_, participant_, random_, config_.weir.queue.max_depth) {
     for (const DeploymentConfig& entry : config_.model_list) {
         std::string ignored;  // the configuration has checked it
         const Url url = parse_url(entry.api_base, ignored).value();
@@ -159,20 +160,12 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
     return candidate;
 }
 
-ApiError Router::all_cooling(const Group& group, shm::Nanos now) const {
+shm::Nanos Router::cooled_down_at(const Group& group) const {
     shm::Nanos soonest = kNever;
     for (const Deployment* deployment : group.deployments) {
         soonest = std::min(soonest, shm::cooldown_until(deployment->health()));
     }
-    ApiError error;
-    error.status = 429;
-    error.type = "throttling_error";
-    error.retry_after = std::max(soonest - now, shm::Nanos(1));
-    error.message = fmt::format(
-        "No deployments available for selected model, all are cooling down after failures. Try again "
-        "in {:.3f} seconds. Passed model={}",
-        std::chrono::duration<double>(*error.retry_after).count(), group.name);
-    return error;
+    return soonest;
 }
 
 Task<Reply> Router::complete(std::string body, std::string endpoint) {

@@ -21,6 +21,7 @@
 #include "router/pulse.hpp"
 #include "router/request.hpp"
 #include "router/strategy.hpp"
+#include "router/wait_room.hpp"
 #include "shm/participant.hpp"
 #include "shm/segment.hpp"
 
@@ -70,6 +71,9 @@ class Router {
         for (const auto& deployment : deployments_) visit(std::as_const(*deployment));
     }
 
+    /// How many requests of this process wait for capacity.
+    std::size_t waiting() const noexcept { return wait_room_.size(); }
+
     const RouterConfig& config() const noexcept { return config_; }
     shm::Segment& segment() noexcept { return segment_; }
     shm::Participant& participant() noexcept { return participant_; }
@@ -77,6 +81,7 @@ class Router {
 
  private:
     friend class Call;
+    friend class Search;
     struct Group {
         std::string_view name;
         std::vector<Deployment*> deployments;
@@ -107,8 +112,8 @@ class Router {
     };
     Asked candidates(const Asking& asking, shm::Nanos now);
 
-    /// The error of a group whose deployments are all cooling down.
-    ApiError all_cooling(const Group& group, shm::Nanos now) const;
+    /// When the first of a group's deployments has cooled down.
+    shm::Nanos cooled_down_at(const Group& group) const;
 
     Candidate snapshot(Deployment& deployment, shm::Nanos now) const;
 
@@ -122,6 +127,7 @@ class Router {
     std::vector<std::unique_ptr<Deployment>> deployments_;
     std::map<std::string, Group, std::less<>> groups_;
     std::vector<const Group*> wildcards_;  // groups with a '*', the longest pattern first
+    WaitRoom wait_room_;
     Strategy strategy_ = Strategy::simple_shuffle;
     Chooser chooser_;
     std::vector<Candidate> snapshots_;

@@ -1,0 +1,176 @@
+#include "router/search.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace weir::router {
+namespace {
+
+constexpr Outcome kRefused{Kind::rate_limited, Source::none, Retry::no, false};
+constexpr Outcome kTooLong{Kind::context_window, Source::client, Retry::no, false};
+
+double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
+
+ApiError throttled(shm::Nanos retry_after, std::string message) {
+    return {429, std::move(message), "throttling_error", {}, std::max(retry_after, shm::Nanos(1))};
+}
+
+ApiError too_long(std::string_view group, shm::Units tokens) {
+    return {400,
+            fmt::format("The prompt exceeds the context window: no deployment takes its about {} "
+                        "tokens. Passed model={}",
+                        tokens, group),
+            "invalid_request_error", "messages", {}};
+}
+
+ApiError all_cooling(std::string_view group, shm::Nanos until) {
+    return throttled(until, fmt::format("No deployments available for selected model, all are cooling "
+                                        "down after failures. Try again in {:.3f} seconds. Passed model={}",
+                                        seconds(until), group));
+}
+
+ApiError others_first(std::string_view group, shm::Nanos until) {
+    return throttled(until, fmt::format("Rate limit exceeded: other requests wait for capacity already. "
+                                        "Try again in {:.3f} seconds. Passed model={}",
+                                        seconds(until), group));
+}
+
+LaneName lane_of(const Scope& scope) noexcept {
+    const auto unit = static_cast<std::uint64_t>(scope.unit);
+    return {scope.kind, scope.name, static_cast<std::uint64_t>(scope.window.count()) * 4 + unit};
+}
+
+/// A gauge has no name here, so its lane is known to this process only.
+LaneName lane_of(const shm::Gauge& hold) noexcept {
+    return {{}, {}, reinterpret_cast<std::uintptr_t>(hold.record)};
+}
+
+}  // namespace
+
+void Search::begin(const Router::Group& group) {
+    group_ = &group;
+    failed_.clear();
+}
+
+Outcome Search::take() {
+    if (router_.wait_room_.size() != 0) {
+        if (const auto lane = busy_lane()) {
+            now_ = shm::now();
+            ready_at_ = std::max(ready_at(now_), now_ + WaitRoom::kLookAgain);
+            lane_ = *lane;
+            timed_ = false;
+            refuse(others_first(group_->name, ready_at_ - now_), true);
+            return kRefused;
+        }
+    }
+    return ask(shm::now());
+}
+
+Outcome Search::ask(shm::Nanos now) {
+    now_ = now;
+    caller_refused_ = false;
+    const auto asked = candidates(now);
+    if (asked.too_long) {
+        refuse(too_long(group_->name, account_.bill().caller.reserve.input_tokens), false);
+        return kTooLong;
+    }
+    if (asked.order.empty()) {
+        lane_ = group_lane();
+        ready_at_ = router_.cooled_down_at(*group_);
+        timed_ = true;
+        refuse(all_cooling(group_->name, ready_at_ - now), true);
+        return kRefused;
+    }
+    NoPlace refusal;
+    if (account_.place(router_.segment_, router_.participant_, asked.order, now, refusal)) return {};
+    caller_refused_ = refusal.callers;
+    lane_ = lane_of(refusal);
+    ready_at_ = refusal.retry_after ? now + *refusal.retry_after : now + WaitRoom::kLookAgain;
+    timed_ = refusal.retry_after && refusal.scope && refusal.scope->unit == shm::Unit::requests;
+    refuse(to_error(refusal, group_->name), refusal.reason != shm::Refused::never_fits);
+    return kRefused;
+}
+
+void Search::refuse(ApiError error, bool waitable) {
+    error_ = std::move(error);
+    waitable_ = waitable;
+}
+
+bool Search::may_wait(bool has_fallback) const noexcept {
+    if (!waitable_ || now_ >= terms_.give_up_at) return false;
+    // A request count does not come back early: what is too late now stays too late.
+    if (timed_ && ready_at_ > terms_.give_up_at) return false;
+    return caller_refused_ || !has_fallback;
+}
+
+Task<Outcome> Search::wait() {
+    const shm::Nanos from = shm::now();
+    const WaitRoom::Stay stay{lane_, terms_.priority, ready_at_, terms_.give_up_at};
+    const WaitRoom::End end = co_await router_.wait_room_.wait(*this, stay);
+    waited_ += shm::now() - from;
+    switch (end) {
+        case WaitRoom::End::placed: co_return Outcome{};
+        case WaitRoom::End::deadline:
+            error_.message = fmt::format("Gave up after waiting {:.3f} s for capacity. {}",
+                                         seconds(shm::now() - terms_.began), error_.message);
+            break;
+        case WaitRoom::End::full:
+            error_.message = fmt::format("{} requests wait for capacity already, and no more may. {}",
+                                         router_.wait_room_.size(), error_.message);
+            break;
+        case WaitRoom::End::never:
+        case WaitRoom::End::left: break;
+    }
+    co_return kRefused;
+}
+
+shm::Nanos Search::ready_at(shm::Nanos now) {
+    const auto asked = candidates(now);
+    if (asked.order.empty()) return asked.too_long ? now : router_.cooled_down_at(*group_);
+    return account_.earliest(router_.participant_, asked.order, now).value_or(now);
+}
+
+std::uint64_t Search::room(shm::Nanos now) {
+    return account_.places_left(router_.participant_, candidates(now).order, now);
+}
+
+Guest::Taken Search::take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) {
+    if (ask(now).ok()) return Taken::yes;
+    if (!waitable_) return Taken::never;
+    lane = lane_;
+    ready_at = ready_at_;
+    return Taken::no;
+}
+
+Router::Asked Search::candidates(shm::Nanos now) {
+    const shm::Units input = account_.bill().caller.reserve.input_tokens;
+    return router_.candidates({*group_, terms_.stream, input, failed_}, now);
+}
+
+/// A lane in which somebody waits whom this request would overtake.
+std::optional<LaneName> Search::busy_lane() const {
+    const auto busy = [&](const LaneName& lane) {
+        return router_.wait_room_.has_ahead(lane, terms_.priority);
+    };
+    const CallerLimits caller = account_.unpaid();
+    for (const Scope* scope : caller.scopes) {
+        if (const LaneName lane = router::lane_of(*scope); busy(lane)) return lane;
+    }
+    for (const shm::Gauge& hold : caller.holds) {
+        if (const LaneName lane = router::lane_of(hold); busy(lane)) return lane;
+    }
+    if (busy(group_lane())) return group_lane();
+    return std::nullopt;
+}
+
+LaneName Search::group_lane() const noexcept { return {"group", group_->name, 0}; }
+
+LaneName Search::lane_of(const NoPlace& refusal) const noexcept {
+    if (!refusal.callers) return group_lane();
+    return refusal.scope != nullptr ? router::lane_of(*refusal.scope) : router::lane_of(refusal.hold);
+}
+
+}  // namespace weir::router

@@ -1,0 +1,89 @@
+// Where one attempt of a request goes: the deployments of its group are asked, and if all are full
+// the request waits for its turn, if it may.
+//
+// Thread safety: none.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "router/account.hpp"
+#include "router/api_error.hpp"
+#include "router/outcome.hpp"
+#include "router/router.hpp"
+#include "router/wait_room.hpp"
+
+namespace weir::router {
+
+/// The priority of a request that has none: in the middle, so that others can go before or after.
+inline constexpr std::uint8_t kPriorityDefault = 128;
+
+class Search final : private Guest {
+ public:
+    struct Terms {
+        bool stream = false;
+        std::uint8_t priority = kPriorityDefault;  ///< lower first
+        shm::Nanos began{};
+        shm::Nanos give_up_at{};  ///< not after `began`: it does not wait
+    };
+
+    /// Both must outlive it.
+    Search(Router& router, Account& account) : router_(router), account_(account) {}
+
+    void set_terms(const Terms& terms) noexcept { terms_ = terms; }
+
+    /// From now on among the deployments of `group`, none of which has failed yet.
+    void begin(const Router::Group& group);
+
+    /// Where an attempt has failed; that deployment is asked last from now on.
+    void avoid(Deployment* deployment) { failed_.push_back(deployment); }
+
+    /// Takes a place, unless others of this process wait for one like it already. If not ok,
+    /// error() says why.
+    Outcome take();
+
+    /// Whether waiting may help after take() has failed. `has_fallback`: another group may answer.
+    bool may_wait(bool has_fallback) const noexcept;
+
+    /// Waits until there is a place, and takes it. Not ok when the time is up, or after leave().
+    Task<Outcome> wait();
+
+    /// The client has gone: ends wait().
+    void leave() noexcept { router_.wait_room_.leave(*this); }
+
+    const ApiError& error() const noexcept { return error_; }
+    /// Whether one of the caller's own limits refused: then no other group helps.
+    bool caller_refused() const noexcept { return caller_refused_; }
+    shm::Nanos decided_at() const noexcept { return now_; }
+    /// In all, so far.
+    shm::Nanos waited() const noexcept { return waited_; }
+
+ private:
+    shm::Nanos ready_at(shm::Nanos now) override;
+    std::uint64_t room(shm::Nanos now) override;
+    Taken take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) override;
+
+    Outcome ask(shm::Nanos now);
+    std::optional<LaneName> busy_lane() const;
+    LaneName group_lane() const noexcept;
+    LaneName lane_of(const NoPlace& refusal) const noexcept;
+    Router::Asked candidates(shm::Nanos now);
+    void refuse(ApiError error, bool waitable);
+
+    Router& router_;
+    Account& account_;
+    Terms terms_;
+    const Router::Group* group_ = nullptr;
+    std::vector<Deployment*> failed_;
+    ApiError error_;
+    LaneName lane_;           // of the latest refusal
+    shm::Nanos ready_at_{};   // likewise
+    bool waitable_ = false;   // likewise
+    bool timed_ = false;      // likewise: nothing can make ready_at_ earlier
+    bool caller_refused_ = false;
+    shm::Nanos now_{};
+    shm::Nanos waited_{};
+};
+
+}  // namespace weir::router
