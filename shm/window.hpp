@@ -1,7 +1,8 @@
 // The window limiter: at most `limit` units in any interval as long as the window, over all processes.
 //
 // Representation. Time is cut into ticks of window / kTicks (tick_scale.hpp).
-//   head     (tag of tick h, C): C counts all units ever admitted, modulo 2^kUnitBits
+//   head     (tag of tick h, C): C counts all units ever admitted, and one for each long idle time, modulo
+//            2^kUnitBits
 //   epoch    the full number of a tick that is never before h; it tells the tag's wrap-around apart
 //   edge[k]  (tag of tick k, the value of C when tick k began)
 //   back[k]  (tag of tick k, units given back that had been admitted in tick k)
@@ -10,7 +11,8 @@
 //
 // Invariants.
 //   I1  The head's tick never goes back, and C never shrinks: no (tag, C) is ever seen twice.
-//   I2  h <= epoch: whoever moves the head raises the epoch first.
+//   I2  h <= epoch <= h + kStrideMax: whoever moves the head raises the epoch first, and a long way is gone
+//       in several strides. So a tag stands for one tick only, of the head as of every slot.
 //   I3  While the head stands at h, edge[k] is exact for every k in (h - kRing, h], but for slots that a
 //       mover has begun to fill for a later head; then epoch > h, which readers check.
 //   I4  A value in edge[k] only grows while the head is before k, and never exceeds C at the start of k.
@@ -18,6 +20,7 @@
 //       to k. Charge and credit leave the window together.
 //   I6  credited never shrinks, and is raised to k before anything is given back to tick k. So it is before a
 //       window's first tick only if `back` holds nothing for that window.
+//   I7  C - edge[e - kTicks] never exceeds kUnitMask, however much is given back: it cannot run round.
 // Usage in tick e = C - edge[e - kTicks] - sum of back[e - kTicks .. e]. It covers between one window and one
 // window plus one tick, so the error is on the safe side.
 //
@@ -33,7 +36,6 @@
 // docs/design/limiter.md has the argument at length; tests/model explores it exhaustively.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <type_traits>
@@ -113,6 +115,9 @@ class Window {
     /// round of somebody else's progress. The bound turns a corrupted ring into a refusal, not a spin.
     static constexpr unsigned kRoundsMax = 1u << 20;
 
+    /// A slot that the move reuses was filled for a tick after h - kRing; its tag must not come again.
+    static constexpr std::uint64_t kStrideMax = G::kTagMask + 1 - G::kRing;
+
  public:
     static constexpr std::uint64_t kUnitsMax = (G::kUnitMask >> 1);
 
@@ -160,10 +165,11 @@ class Window {
             // nobody is admitted under the old one.
             const std::uint64_t limit = state.limit.load(kRelaxed);
             if (units > limit) return {Verdict::never_fits, view.tick, view.head};
-            if (view.used + units <= limit || view.used - credits(state, view) + units <= limit) {
+            if (view.gross + units <= limit || fits(state, view, units, limit)) {
                 return {Verdict::admitted, view.tick, view.head};
             }
-            return {Verdict::over_limit, view.tick, view.head};
+            // A refusal has no CAS to prove it: credits may have been missing that a mover has emptied.
+            if (!changed(state, view)) return {Verdict::over_limit, view.tick, view.head};
         }
         return {Verdict::corrupt, now, 0};
     }
@@ -186,7 +192,7 @@ class Window {
             if (view.stale) continue;
             if (view.corrupt) break;
             // A debt so large that the difference would wrap is cut at the largest that can be told.
-            const std::uint64_t room = G::kUnitMask - view.used;
+            const std::uint64_t room = G::kUnitMask - view.gross;
             const std::uint64_t charged = units < room ? units : room;
             std::uint64_t expected = view.head;
             // ORDER(head): as in admit.
@@ -201,6 +207,9 @@ class Window {
     /// Gives back `units` of what was charged in `tick`. If the ring has moved past that tick the charge has
     /// left the window by itself, and nothing is written. The caller returns no more than it charged, once.
     static void give_back(State& state, std::uint64_t tick, std::uint64_t units) noexcept {
+        // ORDER(epoch): whoever has a ticket of `tick` has seen an epoch not before it. A later one can only
+        // show that the charge has left the window; what the tag then says does not matter.
+        if (state.epoch.load(kRelaxed) - tick > G::kTicks) return;
         raise_credited(state, tick);
         WordT_& slot = state.back[tick % G::kRing];
         // ORDER(back): a credit is only ever used together with a head that its charge has changed already:
@@ -211,14 +220,21 @@ class Window {
         }
     }
 
-    /// What is used at tick `now`. Writes nothing, so a read-only mapping will do.
+    /// What is used at tick `now`. Writes nothing, so a read-only mapping will do. Beside others that charge
+    /// and give back: no less than there was used at some moment of the call.
     static Usage look(const State& state, std::uint64_t now) noexcept {
         // ORDER(limit): as in admit.
         const std::uint64_t limit = state.limit.load(kRelaxed);
-        const Still still = still_at(state, now);
-        const std::uint64_t gross = still.gross_since(state, still.tick - G::kTicks);
-        const std::uint64_t credit = credits_since(state, still.tick - G::kTicks, still.tick);
-        return {limit, gross > credit ? gross - credit : 0, still.tick};
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            Still still = still_at(state, now);
+            // Credits before the head: what is given back later is not held against what is charged later.
+            const std::uint64_t credit = credits_since(state, still.tick - G::kTicks, still.tick);
+            still.read_head(state);
+            const std::uint64_t gross = still.gross_since(state, still.tick - G::kTicks);
+            if (still.moved(state)) continue;
+            return {limit, gross > credit ? gross - credit : 0, still.tick};
+        }
+        return {limit, limit, now};
     }
 
     /// The first tick, `now` or later, in which `units` would pass if nobody else took any; 0 if they never
@@ -226,17 +242,26 @@ class Window {
     static std::uint64_t earliest(const State& state, std::uint64_t now, std::uint64_t units) noexcept {
         const std::uint64_t limit = state.limit.load(kRelaxed);  // ORDER(limit): as in admit
         if (units > limit) return 0;
-        const Still still = still_at(state, now);
-        // Drop the oldest tick, one after the other, until what is left leaves room.
-        std::uint64_t credit = credits_since(state, still.tick - G::kTicks, still.tick);
-        for (std::uint64_t from = still.tick - G::kTicks; from <= still.tick; ++from) {
-            const std::uint64_t gross = still.gross_since(state, from);
-            const std::uint64_t used = gross > credit ? gross - credit : 0;
-            if (used + units <= limit) return from + G::kTicks;
-            // What was given back since the sum above was taken is not in it.
-            if (credit != 0) credit -= std::min(credit, credit_at(state, from));
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            Still still = still_at(state, now);
+            const std::uint64_t oldest = still.tick - G::kTicks;
+            std::uint64_t credit[G::kTicks + 2];  // credit[i]: given back of oldest + i and later
+            credit[G::kTicks + 1] = 0;
+            const bool any = state.credited.load(kRelaxed) >= oldest;  // ORDER(credited): as in credits_since
+            for (unsigned i = G::kTicks + 1; i-- > 0;) {
+                credit[i] = credit[i + 1] + (any ? credit_at(state, oldest + i) : 0);
+            }
+            still.read_head(state);
+            // Drop the oldest tick, one after the other, until what is left leaves room.
+            unsigned dropped = 0;
+            for (; dropped <= G::kTicks; ++dropped) {
+                const std::uint64_t gross = still.gross_since(state, oldest + dropped);
+                const std::uint64_t used = gross > credit[dropped] ? gross - credit[dropped] : 0;
+                if (used + units <= limit && gross + units <= G::kUnitMask) break;
+            }
+            if (!still.moved(state)) return still.tick + dropped;
         }
-        return still.tick + G::kTicks + 1;
+        return now + G::kTicks + 1;
     }
 
     /// The first tick, `now` or later, in which nothing of what is used now counts any more: `earliest` of
@@ -273,9 +298,10 @@ class Window {
 
     /// The head at the caller's tick, or why there is none.
     struct View {
-        std::uint64_t head;   // the head word that `used` belongs to
+        std::uint64_t head;   // the head word that `gross` belongs to
+        std::uint64_t epoch;  // the epoch that it was read with
         std::uint64_t tick;   // its tick, in full
-        std::uint64_t used;   // units in the window, credits not yet subtracted
+        std::uint64_t gross;  // units in the window, credits not yet subtracted
         bool stale = false;   // somebody moved the ring meanwhile: look again
         bool corrupt = false;
     };
@@ -286,7 +312,7 @@ class Window {
         // ORDER(epoch): read after the head (the acquire above holds it there), so I2 makes the tag unique;
         // acquire pairs with the release in raise_epoch.
         const std::uint64_t epoch = state.epoch.load(kAcquire);
-        View view{head, now > epoch ? now : epoch, 0};
+        View view{head, epoch, now > epoch ? now : epoch, 0};
         if (full_tick(head, epoch) != view.tick) {
             move(state, view.tick, head, epoch);
             view.stale = true;
@@ -295,29 +321,45 @@ class Window {
         // ORDER(head): the edge was filled before the head got here; the acquire above makes it visible.
         const std::uint64_t edge = state.edge[(view.tick - G::kTicks) % G::kRing].load(kAcquire);
         if (tag_of(edge) != ((view.tick - G::kTicks) & G::kTagMask)) {
-            // A mover ahead of this caller has reused the slot: then the epoch was raised before (the
-            // acquire of the slot pairs with the mover's release of it). Otherwise nobody could have.
-            view.stale = state.epoch.load(kRelaxed) != epoch;  // ORDER(edge): ordered by the slot's acquire
+            // A mover has reused the slot, or nobody could have left this.
+            view.stale = changed(state, view);
             view.corrupt = !view.stale;
             return view;
         }
-        view.used = grown(units_of(edge), units_of(head));
+        view.gross = grown(units_of(edge), units_of(head));
         return view;
     }
 
-    /// Moves the head from the word `head` to tick `to` >= epoch, filling the edges in between. Gives up as
-    /// soon as another process got further; the caller looks again.
+    /// Whether the ring or the head has moved since `view` was taken. Without that, what was read of the
+    /// slots in between is one moment's truth.
+    static bool changed(const State& state, const View& view) noexcept {
+        // ORDER(epoch): the acquire of the slots keeps this behind them, and a slot that a mover has reused
+        // is seen together with the epoch that it had raised.
+        if (state.epoch.load(kAcquire) != view.epoch) return true;
+        // ORDER(head): a head read long before its epoch may stand for an earlier tick with the same tag.
+        return state.head.load(kAcquire) != view.head;
+    }
+
+    /// Moves the head from the word `head` to tick `to` >= epoch, or one stride towards it, filling the edges
+    /// in between. Gives up as soon as another process got further; the caller looks again.
     static void move(State& state, std::uint64_t to, std::uint64_t head, std::uint64_t epoch) noexcept {
         const std::uint64_t from = full_tick(head, epoch);
+        if (to - from > kStrideMax) to = from + kStrideMax;
+        // ORDER(head): after the epoch was read: the head that `from` was told by still stands, so the new
+        // epoch is no more than a stride from it.
+        if (state.head.load(kAcquire) != head) return;
         if (!raise_epoch(state, epoch, to)) return;
-        // Idle for longer than the ring: every tick that can still be asked for began with today's C.
-        const std::uint64_t first = to - from >= G::kRing ? to + 1 - G::kRing : from + 1;
+        // Idle for longer than the ring: every tick that can still be asked for begins with the same C. One
+        // more than today's, so that no head comes twice although the tags may.
+        const bool idle = to - from >= G::kRing;
+        const std::uint64_t first = idle ? to + 1 - G::kRing : from + 1;
+        const std::uint64_t units = units_of(head) + (idle ? 1 : 0);
         for (std::uint64_t k = first; k <= to; ++k) {
-            if (!fill(state, state.edge[k % G::kRing], pack(k, units_of(head)), kWhole, to, head)) return;
+            if (!fill(state, state.edge[k % G::kRing], pack(k, units), kWhole, to, head)) return;
             if (!fill(state, state.back[k % G::kRing], pack(k, 0), kTagOnly, to, head)) return;
         }
         // ORDER(head): release publishes the edges to whoever acquires the head.
-        state.head.cas(head, pack(to, units_of(head)), kAcqRel, kRelaxed);
+        state.head.cas(head, pack(to, units), kAcqRel, kRelaxed);
     }
 
     /// Raises the epoch from `seen` to `to`; false if another process changed it meanwhile.
@@ -359,10 +401,12 @@ class Window {
         }
     }
 
-    /// Units given back in the window of `view`. Never more than the gross usage; a larger sum is not ours.
-    static std::uint64_t credits(const State& state, const View& view) noexcept {
+    /// Whether `units` pass once what was given back in the window is subtracted.
+    static bool fits(const State& state, const View& view, std::uint64_t units,
+                     std::uint64_t limit) noexcept {
         const std::uint64_t sum = credits_since(state, view.tick - G::kTicks, view.tick);
-        return sum <= view.used ? sum : 0;
+        if (sum > view.gross) return false;  // such a sum is not ours
+        return view.gross - sum + units <= limit && view.gross + units <= G::kUnitMask;  // I7
     }
 
     /// Units given back of what was charged in the ticks `from` to `to`.
@@ -375,29 +419,42 @@ class Window {
     }
 
     static std::uint64_t credit_at(const State& state, std::uint64_t k) noexcept {
-        const std::uint64_t word = state.back[k % G::kRing].load(kRelaxed);  // ORDER(back): give_back
+        // ORDER(edge): acquire pairs with the release of the mover that emptied the slot: who sees that sees
+        // the epoch that it had raised.
+        const std::uint64_t word = state.back[k % G::kRing].load(kAcquire);
         return tag_of(word) == (k & G::kTagMask) ? units_of(word) : 0;
     }
 
     /// The state as a reader that may not write sees it: the head may be behind `tick`.
     struct Still {
-        std::uint64_t units;      // C
-        std::uint64_t head_tick;  // where the head stands
-        std::uint64_t tick;       // now, or the epoch if that is later
+        std::uint64_t epoch;
+        std::uint64_t tick;           // now, or the epoch if that is later
+        std::uint64_t units = 0;      // C
+        std::uint64_t head_tick = 0;  // where the head stands
+
+        void read_head(const State& state) noexcept {
+            const std::uint64_t head = state.head.load(kAcquire);  // ORDER(head): as in view_at
+            units = units_of(head);
+            head_tick = full_tick(head, epoch);
+        }
 
         /// Units admitted in tick `from` and later.
         std::uint64_t gross_since(const State& state, std::uint64_t from) const noexcept {
             if (from > head_tick) return 0;
-            // The oldest slot of the ring may be in use for the next tick already; then nothing older counts.
-            const std::uint64_t edge = state.edge[from % G::kRing].load(kAcquire);  // ORDER(head)
+            // ORDER(edge): as in fill.
+            const std::uint64_t edge = state.edge[from % G::kRing].load(kAcquire);
             return tag_of(edge) == (from & G::kTagMask) ? grown(units_of(edge), units) : 0;
+        }
+
+        /// Whether a mover may have reused a slot, or moved the head, since `epoch` was read.
+        bool moved(const State& state) const noexcept {
+            return state.epoch.load(kAcquire) != epoch;  // ORDER(epoch): pairs with raise_epoch
         }
     };
 
     static Still still_at(const State& state, std::uint64_t now) noexcept {
-        const std::uint64_t head = state.head.load(kAcquire);    // ORDER(head): as in view_at
         const std::uint64_t epoch = state.epoch.load(kAcquire);  // ORDER(epoch): as in view_at
-        return {units_of(head), full_tick(head, epoch), now > epoch ? now : epoch};
+        return {epoch, now > epoch ? now : epoch};
     }
 };
 

@@ -90,7 +90,7 @@ struct Report {
 ///   void menu(const State&, unsigned p, std::vector<Call>&)   what an idle process may begin
 ///   void begin(State&, unsigned p, const Call&)       just before the first access
 ///   const char* finish(State&, unsigned p, const Call&, Outcome)   a problem or null
-///   const char* check(const State&)                   after every transition; a problem or null
+///   const char* check(const State&)   after every transition but mere reading; a problem or null
 ///   bool constant(unsigned word)                      nobody ever writes that word
 ///   bool plain(unsigned word)                         a planted fault: cas there is a plain store
 ///   bool can_die(const State&, unsigned p), void die(State&, unsigned p)
@@ -112,41 +112,38 @@ class Explorer {
     struct Frame {
         State state;
         std::vector<Choice> choices;
-        std::size_t next = 0;
+        std::size_t next;
     };
 
  public:
-    explicit Explorer(Subject& subject, std::size_t states_max = 40'000'000)
+    /// A larger exploration than `states_max` is a failure: it would prove nothing.
+    explicit Explorer(Subject& subject, std::size_t states_max = 100'000'000)
         : subject_(subject), states_max_(states_max) {}
 
     Report run() {
         push(subject_.initial());
-        while (!path_.empty() && report_.problem.empty()) {
-            Frame& frame = path_.back();
+        while (depth_ != 0 && report_.problem.empty()) {
+            Frame& frame = path_[depth_ - 1];
             if (frame.next == frame.choices.size()) {
-                path_.pop_back();
+                --depth_;
                 continue;
             }
             State state = frame.state;
             const Choice choice = frame.choices[frame.next++];
             ++report_.transitions;
+            only_read_ = true;
             const char* problem = advance(state, choice);
             if (problem == nullptr) {
                 if (seen(state)) continue;
-                problem = subject_.check(state);
-                for (unsigned p = 0; problem == nullptr && p < State::kProcesses; ++p) {
-                    if (!finishes_alone(state, p)) problem = "alone, an operation does not finish";
-                }
+                if (!only_read_) problem = check(state);
             }
             if (problem != nullptr) {
                 fail(problem);
-                break;
-            }
-            if (visited_.size() > states_max_) {
+            } else if (visited_.size() > states_max_) {
                 fail("more states than this exploration is meant for");
-                break;
+            } else {
+                push(state);
             }
-            push(state);
         }
         report_.states = visited_.size();
         report_.local_states = automaton_.size();
@@ -155,7 +152,11 @@ class Explorer {
 
  private:
     void push(const State& state) {
-        Frame frame{state, {}, 0};
+        if (depth_ == path_.size()) path_.emplace_back();
+        Frame& frame = path_[depth_++];
+        frame.state = state;
+        frame.choices.clear();
+        frame.next = 0;
         for (unsigned p = 0; p < State::kProcesses; ++p) {
             const auto process = static_cast<std::uint8_t>(p);
             if (state.processes[p].node != 0) {
@@ -169,7 +170,16 @@ class Explorer {
             }
             if (subject_.can_die(state, p)) frame.choices.push_back({Choice::die, process, {}});
         }
-        path_.push_back(std::move(frame));
+    }
+
+    /// A step that only reads, in the middle of an operation, needs no check: the words are as they were,
+    /// and its process has gone one step of the way that it was seen to finish alone.
+    const char* check(const State& state) {
+        if (const char* problem = subject_.check(state)) return problem;
+        for (unsigned p = 0; p < State::kProcesses; ++p) {
+            if (!finishes_alone(state, p)) return "alone, an operation does not finish";
+        }
+        return nullptr;
     }
 
     bool seen(const State& state) {
@@ -186,12 +196,14 @@ class Explorer {
     const char* advance(State& state, const Choice& choice) {
         if (choice.kind == Choice::die) {
             state.processes[choice.process].node = 0;
+            only_read_ = false;
             subject_.die(state, choice.process);
             return nullptr;
         }
         auto& process = state.processes[choice.process];
         if (choice.kind == Choice::begin) {
             --process.operations_left;
+            only_read_ = false;
             subject_.begin(state, choice.process, choice.call);
             process.node = automaton_.root(choice.call);
         }
@@ -201,13 +213,16 @@ class Explorer {
                 const Call call = automaton_.call(process.node);
                 const Outcome outcome = local.outcome;
                 process.node = 0;
+                only_read_ = false;
                 return subject_.finish(state, choice.process, call, outcome);
             }
             const bool silent =
                 local.pending.kind == Access::load && subject_.constant(local.pending.word);
             if (accessed && !silent) return nullptr;
             accessed = accessed || !silent;
+            const std::uint64_t before = state.words[local.pending.word];
             const Answer answer = perform(state, local.pending);
+            only_read_ = only_read_ && state.words[local.pending.word] == before;
             process.node = automaton_.child(process.node, answer);
         }
     }
@@ -252,7 +267,8 @@ class Explorer {
 
     void fail(const char* problem) {
         report_.problem = problem;
-        for (const Frame& frame : path_) {
+        for (std::size_t i = 0; i < depth_; ++i) {
+            const Frame& frame = path_[i];
             const Choice& choice = frame.choices[frame.next - 1];
             report_.trace += "p" + std::to_string(choice.process);
             Call call = choice.call;
@@ -279,7 +295,9 @@ class Explorer {
     HashSet visited_;
     HashSet finishing_;
     std::vector<Hash128> walked_;
-    std::vector<Frame> path_;
+    std::vector<Frame> path_;  // the first `depth_` of them; the rest is kept for its memory
+    std::size_t depth_ = 0;
+    bool only_read_ = false;  // the last transition neither wrote nor began or ended anything
     std::vector<Call> menu_;
     Report report_;
 };
