@@ -2,19 +2,29 @@
 // served at once and exactly, no limit is exceeded, and all capacity is back after a window and a
 // tick.
 //
+// Each scene is first played once under ptrace, one instruction at a time, to learn its path and which
+// instructions change the segment. Then it is played again for each death, and killed before the
+// instruction that the death is to precede. The longest scene, and all of them under a sanitizer, which
+// makes them many times as long, are killed after each instruction that changed a byte of the segment (to
+// everybody else, all deaths between two of these are one and the same) and after every kStride-th;
+// WEIR_LONG=1 takes all there too.
+//
 // Time is a parameter of every decision, so windows pass without waiting; the processes, their
-// deaths and the kernel's locks are real. WEIR_STEP_STRIDE=n kills after every n-th instruction
-// only (default 1; more under a sanitizer, whose instructions are many times as many).
+// deaths and the kernel's locks are real.
+#include <fcntl.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstdlib>
+#include <cstring>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "shm/segment.hpp"
 #include "shm/word.hpp"
 #include "stepped.hpp"
+#include "tests/support/long_form.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
 using namespace weir::shm;
@@ -48,15 +58,13 @@ void store(Word& word, std::uint64_t value) {
     word.store(value, std::memory_order_release);  // ORDER(board): pairs with load
 }
 
-std::uint64_t stride() {
-    const char* text = std::getenv("WEIR_STEP_STRIDE");
-    if (text != nullptr) return std::max(1ul, std::strtoul(text, nullptr, 10));
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return 41;
+constexpr std::uint64_t kStride = 499;
+constexpr bool kShort = false;
 #else
-    return 1;
+constexpr std::uint64_t kStride = 31;
+constexpr bool kShort = true;
 #endif
-}
 
 /// One process's view of the shared limits.
 struct Actor {
@@ -86,7 +94,8 @@ struct Scene {
     std::function<void(Actor&, Nanos)> prepare;
     std::function<void(Actor&, Nanos, Board&)> stepped;
     Nanos survivor_later{};     // how much later than the child the survivors look
-    bool admits_stepped = true; // whether `stepped` decides, or works on a ticket of `prepare`
+    bool admits_stepped = true;  // whether `stepped` decides, or works on a ticket of `prepare`
+    bool every = kShort || weir::test::long_form();  // killed after every instruction
 };
 
 void run_child(const std::string& name, const Scene& scene, Nanos t, Board& board) {
@@ -152,37 +161,115 @@ void check_survivors(Actor& survivor, Nanos t, bool admitted, std::uint64_t kill
     whole.ticket.cancel(later);
 }
 
-/// Plays the scene again and again, killing one instruction later each time, until it plays to its
-/// end. Returns after how many instructions that is.
-std::uint64_t kill_after_each(const Scene& scene) {
-    const ScratchName scratch;
-    const Shared<Board> board;
-    Actor survivor(scratch.name, "survivor");
-    std::uint64_t deaths = 0;
-    for (std::uint64_t killed_at = 1;; killed_at += stride()) {
-        store(board->begun, 0);
-        store(board->admitted, scene.admits_stepped ? 0 : 2);
-        store(board->done, 0);
-        // Every round has windows of its own, far from the last one's.
-        const Nanos t = now() + (killed_at + 1) * 4 * kWindow;
-        Child child([&] {
-            run_child(scratch.name, scene, t, *board);
-            return 0;
-        });
+/// The bytes of a segment, to see which instruction changes them.
+class Bytes {
+ public:
+    explicit Bytes(const std::string& name) {
+        const int file = ::open(("/dev/shm/" + name).c_str(), O_RDONLY | O_CLOEXEC);
+        REQUIRE(file >= 0);
+        size_ = static_cast<std::size_t>(::lseek(file, 0, SEEK_END));
+        memory_ = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file, 0);
+        ::close(file);
+        REQUIRE(memory_ != MAP_FAILED);
+        last_.resize(size_);
+        changed();
+    }
+    Bytes(const Bytes&) = delete;
+    Bytes& operator=(const Bytes&) = delete;
+    ~Bytes() { ::munmap(memory_, size_); }
+
+    /// Whether they have changed since the last call.
+    bool changed() {
+        if (std::memcmp(last_.data(), memory_, size_) == 0) return false;
+        std::memcpy(last_.data(), memory_, size_);
+        return true;
+    }
+
+ private:
+    void* memory_;
+    std::size_t size_;
+    std::vector<char> last_;
+};
+
+/// Where a death may be: after `instructions` instructions of the scene.
+struct Death {
+    std::uint64_t instructions;
+    std::uintptr_t at;      // the instruction that is not executed any more
+    std::uint64_t visits;   // which of the times that the scene comes to it this is
+};
+
+/// One scene over and over, in a segment of its own.
+class Stage {
+ public:
+    explicit Stage(const Scene& scene) : scene_(scene), survivor_(scratch_.name, "survivor") {}
+
+    /// Kills at each chosen instruction. Returns after how many the scene is over.
+    std::uint64_t kill_after_each() {
+        const std::vector<Death> deaths = rehearse();
+        for (const Death& death : deaths) {
+            const Nanos t = next_time();
+            Child child([&] { return play(t); });
+            Stepper stepper(child);
+            REQUIRE(stepper.run_to(start_, 1));
+            if (death.visits != 0) REQUIRE(stepper.run_to(death.at, death.visits));
+            stepper.kill();
+            check_survivors(survivor_, t + scene_.survivor_later, load(board_->admitted) == 1,
+                            death.instructions);
+        }
+        WARN(deaths.size() << " deaths over " << instructions_ << " instructions, of which " << changes_
+                           << " changed the segment");
+        CHECK(changes_ > 5);
+        return instructions_;
+    }
+
+ private:
+    int play(Nanos t) {
+        run_child(scratch_.name, scene_, t, *board_);
+        return 0;
+    }
+
+    /// Every round has windows of its own, far from the last one's, and an empty board.
+    Nanos next_time() {
+        store(board_->begun, 0);
+        store(board_->admitted, scene_.admits_stepped ? 0 : 2);
+        store(board_->done, 0);
+        return now() + ++rounds_ * 4 * kWindow;
+    }
+
+    /// Steps through the scene once, to its end, and chooses the deaths.
+    std::vector<Death> rehearse() {
+        std::vector<Death> deaths;
+        std::map<std::uintptr_t, std::uint64_t> visits;
+        const Nanos t = next_time();
+        Child child([&] { return play(t); });
         Stepper stepper(child);
-        while (load(board->begun) == 0) REQUIRE(stepper.step());
-        for (std::uint64_t i = 0; i < killed_at && load(board->done) == 0; ++i) {
+        while (load(board_->begun) == 0) REQUIRE(stepper.step());
+        start_ = stepper.at();
+        Bytes bytes(scratch_.name);
+        deaths.push_back({0, start_, 0});
+        while (load(board_->done) == 0) {
             REQUIRE(stepper.step());
+            ++instructions_;
+            const std::uintptr_t at = stepper.at();
+            const Death death{instructions_, at, ++visits[at]};
+            const bool changed = bytes.changed();
+            if (changed) ++changes_;
+            if (changed || scene_.every || instructions_ % kStride == 0) deaths.push_back(death);
         }
         stepper.kill();
-        check_survivors(survivor, t + scene.survivor_later, load(board->admitted) == 1, killed_at);
-        ++deaths;
-        if (load(board->done) != 0) {
-            WARN(deaths << " deaths over " << killed_at << " instructions");
-            return killed_at;
-        }
+        check_survivors(survivor_, t + scene_.survivor_later, load(board_->admitted) == 1, instructions_);
+        return deaths;
     }
-}
+
+    const Scene& scene_;
+    const ScratchName scratch_;
+    const Shared<Board> board_;
+    Actor survivor_;
+    std::uintptr_t start_ = 0;
+    std::uint64_t rounds_ = 0;
+    std::uint64_t instructions_ = 0;
+    std::uint64_t changes_ = 0;
+};
 
 Admission ask(Actor& actor, Nanos t) {
     const Charge charges[] = {{actor.a, kChildA}, {actor.b, kChildB}};
@@ -207,7 +294,7 @@ TEST_CASE("killed after every instruction of a decision over two limits and a ga
         store(board.admitted, admission.admitted() ? 1 : 0);
         admission.ticket.settle(0, kChildA, t);
     };
-    CHECK(kill_after_each(scene) > 200);
+    CHECK(Stage(scene).kill_after_each() > 200);
 }
 
 TEST_CASE("killed after every instruction of a decision that moves both windows on") {
@@ -229,7 +316,23 @@ TEST_CASE("killed after every instruction of a decision that moves both windows 
     SECTION("survivors one tick later") {
         scene.survivor_later = kTick;
     }
-    CHECK(kill_after_each(scene) > 200);
+    CHECK(Stage(scene).kill_after_each() > 200);
+}
+
+TEST_CASE("killed on the way of a decision that moves both windows on after a long idle time") {
+    if (cannot_trace()) return;
+    Scene scene;
+    scene.every = weir::test::long_form();
+    scene.prepare = [](Actor& actor, Nanos t) {
+        const Nanos before = t - 2 * kWindow;
+        ask(actor, before).ticket.cancel(before);
+    };
+    scene.stepped = [](Actor& actor, Nanos t, Board& board) {
+        Admission admission = ask(actor, t);
+        store(board.admitted, admission.admitted() ? 1 : 0);
+        admission.ticket.settle(0, kChildA, t);
+    };
+    CHECK(Stage(scene).kill_after_each() > 1000);
 }
 
 TEST_CASE("killed after every instruction of settling for less and closing") {
@@ -243,7 +346,7 @@ TEST_CASE("killed after every instruction of settling for less and closing") {
         admission.ticket.settle(1, 0, t);
         admission.ticket.close();
     };
-    CHECK(kill_after_each(scene) > 100);
+    CHECK(Stage(scene).kill_after_each() > 100);
 }
 
 TEST_CASE("killed after every instruction of settling for more") {
@@ -258,7 +361,7 @@ TEST_CASE("killed after every instruction of settling for more") {
         admission.ticket.settle(1, kChildB + 1, t);
         admission.ticket.close();
     };
-    CHECK(kill_after_each(scene) > 100);
+    CHECK(Stage(scene).kill_after_each() > 100);
 }
 
 TEST_CASE("killed after every instruction of a refusal that gives back what it had charged") {
@@ -271,5 +374,5 @@ TEST_CASE("killed after every instruction of a refusal that gives back what it h
         const Admission admission = actor.me.admit({charges, {&actor.gauge, 1}}, t);
         if (admission.admitted()) store(board.admitted, 1);
     };
-    CHECK(kill_after_each(scene) > 200);
+    CHECK(Stage(scene).kill_after_each() > 200);
 }

@@ -1,9 +1,12 @@
-// A child that is executed one instruction at a time under ptrace, and killed wherever it stands.
+// A child that is executed one instruction at a time under ptrace, or up to any instruction that it is
+// known to come by, and killed wherever it stands.
 #pragma once
 
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 
@@ -47,6 +50,25 @@ class Stepper {
         return stopped();
     }
 
+    /// The address of the instruction that comes next.
+    std::uintptr_t at() const {
+        return static_cast<std::uintptr_t>(
+            ::ptrace(PTRACE_PEEKUSER, child_.pid(), offsetof(user, regs.rip), nullptr));
+    }
+
+    /// Runs at full speed until it is about to execute the instruction at `address` for the `visits`-th
+    /// time from now, by a breakpoint in a debug register. False if it ends before.
+    bool run_to(std::uintptr_t address, std::uint64_t visits) {
+        if (!set_debug_register(0, address) || !set_debug_register(7, kFirstBreakpointOnExecution)) {
+            throw std::runtime_error("this host does not permit debug registers");
+        }
+        for (; visits != 0; --visits) {
+            if (::ptrace(PTRACE_CONT, child_.pid(), nullptr, nullptr) != 0 || !stopped()) return false;
+            if (at() != address) return false;
+        }
+        return true;
+    }
+
     /// Kills it where it stands.
     void kill() {
         child_.kill();
@@ -54,6 +76,13 @@ class Stepper {
     }
 
  private:
+    static constexpr std::uint64_t kFirstBreakpointOnExecution = 1;
+
+    bool set_debug_register(unsigned index, std::uint64_t value) {
+        const std::size_t offset = offsetof(user, u_debugreg) + index * sizeof(user::u_debugreg[0]);
+        return ::ptrace(PTRACE_POKEUSER, child_.pid(), offset, value) == 0;
+    }
+
     bool stopped() {
         int status = 0;
         if (::waitpid(child_.pid(), &status, 0) != child_.pid()) return false;
