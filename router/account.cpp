@@ -52,9 +52,12 @@ void Account::settle_deployment(const Spent& spent, shm::Nanos now) noexcept {
     const Deployment& deployment = *placement_.deployment;
     const CostPolicy policy = deployment.cost_policy();
     const Costs& costs = bill_.deployment[static_cast<std::size_t>(policy)];
-    std::size_t index = placement_.callers;
-    for (const Scope& scope : deployment.scopes()) {
-        placement_.ticket.settle(index++, units(scope, costs, policy, spent.arrived, spent), now);
+    const std::size_t count = deployment.scopes().size();
+    const bool shared = deployment.share(caller_.priority) != nullptr;
+    for (std::size_t i = 0; i < count; ++i) {
+        const shm::Units used = units(deployment.scopes()[i], costs, policy, spent.arrived, spent);
+        placement_.ticket.settle(placement_.callers + i, used, now);
+        if (shared) placement_.ticket.settle(placement_.callers + count + i, used, now);
     }
 }
 

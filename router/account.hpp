@@ -48,7 +48,9 @@ class Account {
                               std::span<Deployment* const> candidates, shm::Nanos now) const;
 
     /// The caller's limits, as far as they are still to be asked.
-    CallerLimits unpaid() const noexcept { return callers_ ? CallerLimits{} : caller_; }
+    CallerLimits unpaid() const noexcept {
+        return callers_ ? CallerLimits{{}, {}, caller_.priority} : caller_;
+    }
 
     /// Whose attempt is under way, or was the last; null if there was none.
     Deployment* deployment() const noexcept { return placement_.deployment; }

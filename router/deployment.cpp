@@ -12,7 +12,7 @@ constexpr std::size_t kVaryingBytes = 256;
 
 }  // namespace
 
-Deployment::Deployment(const DeploymentConfig& config, const WeirSettings& settings,
+Deployment::Deployment(const DeploymentConfig& config, const RouterConfig& general,
                        shm::Segment& segment, const Url& url, Upstream& upstream)
     : config_(config),
       upstream_(upstream),
@@ -20,19 +20,49 @@ Deployment::Deployment(const DeploymentConfig& config, const WeirSettings& setti
       wildcard_(config.model.find('*') != std::string::npos),
       form_(config, url) {
     const auto limit = [&](shm::Unit unit, const std::optional<std::uint64_t>& units) {
-        if (units) scopes_.push_back({"deployment", config_.id, unit, settings.window, *units, {}});
+        if (units) scopes_.push_back({"deployment", config_.id, unit, general.weir.window, *units, {}});
     };
     limit(shm::Unit::requests, config_.rpm);
     limit(shm::Unit::tokens, config_.tpm);
     limit(shm::Unit::input_tokens, config_.itpm);
     limit(shm::Unit::output_tokens, config_.otpm);
+    share_by(general.priorities);
     look_up(segment);
     fixed_fields_ = fmt::format("host: {}\r\n{}user-agent: weir\r\naccept: */*\r\naccept-encoding: identity\r\n",
                                 authority(url), form_.fields());  // identity: usage must be readable
 }
 
+void Deployment::share_by(const PrioritySettings& priorities) {
+    if (priorities.shares.empty()) return;
+    const auto add = [&](const std::string& priority, double part) {
+        Share& share = shares_[priority];
+        share.rule = {part, priorities.saturation_threshold};
+        for (Scope scope : scopes_) {
+            scope.kind = "share";
+            scope.name += ":" + priority;
+            scope.limit = kOnlyCounts;
+            share.scopes.push_back(std::move(scope));
+        }
+    };
+    add("", priorities.default_share);
+    for (const auto& [priority, part] : priorities.shares) add(priority, part);
+}
+
+Deployment::Share* Deployment::share(std::string_view priority) noexcept {
+    if (shares_.empty()) return nullptr;
+    const auto own = shares_.find(priority);
+    return own != shares_.end() ? &own->second : &shares_.begin()->second;  // "" comes first
+}
+
+const Deployment::Share* Deployment::share(std::string_view priority) const noexcept {
+    return const_cast<Deployment*>(this)->share(priority);
+}
+
 void Deployment::look_up(shm::Segment& segment) {
     for (Scope& scope : scopes_) scope.look_up(segment);
+    for (auto& [priority, share] : shares_) {
+        for (Scope& scope : share.scopes) scope.look_up(segment);
+    }
     in_flight_ = segment.gauge("deployment", config_.id, config_.max_parallel_requests.value_or(0));
     health_ = segment.health("deployment", config_.id);
 }

@@ -4,6 +4,7 @@
 // Thread safety: none.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "router/cost.hpp"
 #include "router/provider.hpp"
 #include "router/scope.hpp"
+#include "router/shares.hpp"
 #include "router/upstream.hpp"
 
 namespace weir::router {
@@ -19,12 +21,22 @@ namespace weir::router {
 class Deployment {
  public:
     /// Finds or makes its limiters. Throws shm::DirectoryFull when the segment has no room.
-    Deployment(const DeploymentConfig& config, const WeirSettings& settings, shm::Segment& segment,
+    Deployment(const DeploymentConfig& config, const RouterConfig& general, shm::Segment& segment,
                const Url& url, Upstream& upstream);
 
     const DeploymentConfig& config() const noexcept { return config_; }
     std::vector<Scope>& scopes() noexcept { return scopes_; }
     const std::vector<Scope>& scopes() const noexcept { return scopes_; }
+
+    /// What one priority uses of the deployment's limits, and may use of them at any time.
+    struct Share {
+        ShareRule rule;
+        std::vector<Scope> scopes;  ///< they only count, one for each of scopes()
+    };
+    /// The share of `priority`; null where limits are not shared by priorities.
+    Share* share(std::string_view priority) noexcept;
+    const Share* share(std::string_view priority) const noexcept;
+
     shm::Gauge in_flight() const noexcept { return in_flight_; }
     shm::Health health() const noexcept { return health_; }
     CostPolicy cost_policy() const noexcept { return config_.cost_policy; }
@@ -48,9 +60,12 @@ class Deployment {
     void append_head(const Head& head, std::string& out) const;
 
  private:
+    void share_by(const PrioritySettings& priorities);
+
     DeploymentConfig config_;
     Upstream& upstream_;
     std::vector<Scope> scopes_;
+    std::map<std::string, Share, std::less<>> shares_;  // "" is the default; empty if not configured
     shm::Gauge in_flight_;
     shm::Health health_;
     std::string model_json_;

@@ -12,10 +12,17 @@ namespace {
 /// What one deployment is asked for, laid out as the segment wants it.
 class Asked {
  public:
-    Asked(Deployment& deployment, const CallerLimits& caller, const Bill& bill) {
+    Asked(Deployment& deployment, const CallerLimits& caller, const Bill& bill)
+        : share_(deployment.share(caller.priority)) {
         const Costs& costs = bill.deployment[static_cast<std::size_t>(deployment.cost_policy())];
         for (Scope* scope : caller.scopes) add(*scope, bill.caller);
+        deployments_ = charges_count_;
         for (Scope& scope : deployment.scopes()) add(scope, costs);
+        for (std::size_t i = 0; share_ != nullptr && i < share_->scopes.size(); ++i) {
+            if (charges_count_ == charges_.size()) break;
+            scopes_[charges_count_] = &share_->scopes[i];
+            charges_[charges_count_++] = {share_->scopes[i].limiter, charges_[deployments_ + i].units};
+        }
         for (const shm::Gauge& hold : caller.holds) {
             if (holds_count_ < holds_.size()) holds_[holds_count_++] = hold;
         }
@@ -28,42 +35,100 @@ class Asked {
     Scope& scope(std::size_t index) const { return *scopes_[index]; }
     shm::Gauge hold(std::size_t index) const { return holds_[index]; }
 
+    /// The first limit of which the caller's priority must not take as much now: its place among the
+    /// charges, and whether it never may.
+    struct ShareRefusal {
+        std::size_t index;
+        bool never;
+    };
+    std::optional<ShareRefusal> refused_by_share(const shm::Participant& participant,
+                                                 shm::Nanos now) const {
+        for (std::size_t i = 0; share_ != nullptr && i < share_->scopes.size(); ++i) {
+            const Scope& scope = *scopes_[deployments_ + i];
+            const shm::Units units = charges_[deployments_ + i].units;
+            const ShareView view{scope.limit, participant.usage(scope.limiter, now).used,
+                                 participant.usage(share_->scopes[i].limiter, now).used, units};
+            if (units == 0 || share_allows(share_->rule, view)) continue;
+            return ShareRefusal{deployments_ + i,
+                                !share_allows(share_->rule, {scope.limit, 0, 0, units})};
+        }
+        return std::nullopt;
+    }
+
+    /// When all of it would pass, `now` or later; empty if never, or if nobody knows.
+    std::optional<shm::Nanos> earliest(const shm::Participant& participant, shm::Nanos now) const {
+        auto latest = participant.earliest(demand(), now);
+        for (std::size_t i = 0; latest && share_ != nullptr && i < share_->scopes.size(); ++i) {
+            const Scope& scope = *scopes_[deployments_ + i];
+            const shm::Units units = charges_[deployments_ + i].units;
+            if (units == 0) continue;
+            const auto own = earliest_below(participant, share_->scopes[i], units,
+                                            reserved_units(scope.limit, share_->rule.share), now);
+            const auto borrowed = earliest_below(
+                participant, scope, units, reserved_units(scope.limit, share_->rule.threshold), now);
+            if (!own && !borrowed) return std::nullopt;
+            const shm::Nanos soonest = std::min(own.value_or(kNever), borrowed.value_or(kNever));
+            latest = std::max(*latest, soonest);
+        }
+        return latest;
+    }
+
  private:
+    /// When `units` more would leave `scope` at `most` or below: asking for as much more as its limit is
+    /// above that comes to the same.
+    static std::optional<shm::Nanos> earliest_below(const shm::Participant& participant,
+                                                    const Scope& scope, shm::Units units,
+                                                    shm::Units most, shm::Nanos now) {
+        const shm::Charge charge{scope.limiter, units + (scope.limit - most)};
+        return participant.earliest({{&charge, 1}, {}}, now);
+    }
+
     void add(Scope& scope, const Costs& costs) {
         if (charges_count_ == charges_.size()) return;
         scopes_[charges_count_] = &scope;
         charges_[charges_count_++] = {scope.limiter, reserved_for(scope, costs)};
     }
 
+    Deployment::Share* share_;
     std::array<shm::Charge, shm::kScopesMax> charges_;
     std::array<Scope*, shm::kScopesMax> scopes_;
     std::array<shm::Gauge, shm::kScopesMax> holds_;
     std::size_t charges_count_ = 0;
     std::size_t holds_count_ = 0;
+    std::size_t deployments_ = 0;  // the first of the deployment's charges
 };
 
 /// Asks once more after an eviction: the limiter of a name is made anew where it is missing.
 shm::Admission admit(shm::Segment& segment, shm::Participant& participant, Deployment& deployment,
                      const CallerLimits& caller, const Bill& bill, shm::Nanos now) {
-    shm::Admission admission =
-        participant.admit(Asked(deployment, caller, bill).demand(), now);
+    auto admission = participant.admit(Asked(deployment, caller, bill).demand(), now);
     if (admission.admitted() || admission.refusal.reason != shm::Refused::evicted) return admission;
     for (Scope* scope : caller.scopes) scope->look_up(segment);
     deployment.look_up(segment);
     return participant.admit(Asked(deployment, caller, bill).demand(), now);
 }
 
-void note(const shm::Refusal& why, const Asked& asked, shm::Participant& participant, shm::Nanos now,
-          NoPlace& refusal, bool first) {
-    const auto at = participant.earliest(asked.demand(), now);
-    const bool sooner = at && (!refusal.retry_after || *at - now < *refusal.retry_after);
+/// Keeps the refusal that is worth telling: of the deployment that would pass the soonest.
+void note(const NoPlace& why, const Asked& asked, const shm::Participant& participant,
+          shm::Nanos now, NoPlace& refusal, bool first) {
+    const auto at = asked.earliest(participant, now);
+    const auto so_far = refusal.retry_after;
+    const bool sooner = at && (!so_far || *at - now < *so_far);
     const bool hopeful = refusal.reason == shm::Refused::never_fits && why.reason != refusal.reason;
-    if (first || sooner || hopeful) {
-        refusal.reason = why.reason;
-        refusal.scope = why.in_holds ? nullptr : &asked.scope(why.index);
-        refusal.hold = why.in_holds ? asked.hold(why.index) : shm::Gauge{};
+    if (first || sooner || hopeful || why.callers) refusal = why;
+    refusal.retry_after = sooner ? std::optional(*at - now) : so_far;
+}
+
+NoPlace no_place(const shm::Refusal& why, const Asked& asked, const CallerLimits& caller) {
+    NoPlace refusal;
+    refusal.reason = why.reason;
+    refusal.callers = why.index < (why.in_holds ? caller.holds.size() : caller.scopes.size());
+    if (why.in_holds) {
+        refusal.hold = asked.hold(why.index);
+    } else {
+        refusal.scope = &asked.scope(why.index);
     }
-    if (sooner) refusal.retry_after = *at - now;
+    return refusal;
 }
 
 std::string_view unit_name(shm::Unit unit) {
@@ -97,13 +162,20 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
                 const Bill& bill, shm::Nanos now, NoPlace& refusal) {
     bool first = true;
     for (Deployment* deployment : candidates) {
+        const Asked asked(*deployment, caller, bill);
+        if (const auto by_share = asked.refused_by_share(participant, now)) {
+            NoPlace why;
+            why.reason = by_share->never ? shm::Refused::never_fits : shm::Refused::over_limit;
+            why.scope = &asked.scope(by_share->index);
+            why.by_share = true;
+            note(why, asked, participant, now, refusal, first);
+            first = false;
+            continue;
+        }
         auto admission = admit(segment, participant, *deployment, caller, bill, now);
         if (admission.admitted()) return {deployment, std::move(admission.ticket), caller.scopes.size()};
-        note(admission.refusal, Asked(*deployment, caller, bill), participant, now, refusal, first);
+        note(no_place(admission.refusal, asked, caller), asked, participant, now, refusal, first);
         first = false;
-        refusal.callers = admission.refusal.in_holds
-                              ? admission.refusal.index < caller.holds.size()
-                              : admission.refusal.index < caller.scopes.size();
         if (refusal.callers) break;  // no other deployment changes what the caller may use
     }
     return {};
@@ -115,7 +187,7 @@ std::optional<shm::Nanos> earliest_place(const shm::Participant& participant,
                                          shm::Nanos now) {
     std::optional<shm::Nanos> soonest;
     for (Deployment* deployment : candidates) {
-        const auto at = participant.earliest(Asked(*deployment, caller, bill).demand(), now);
+        const auto at = Asked(*deployment, caller, bill).earliest(participant, now);
         if (at && (!soonest || *at < *soonest)) soonest = at;
     }
     return soonest;
@@ -156,8 +228,9 @@ ApiError to_error(const NoPlace& refusal, std::string_view model) {
         what = "too many requests in flight";
     } else {
         const Scope& scope = *refusal.scope;
-        what = fmt::format("{} '{}' allows {} {} in {:g} s", scope.kind, scope.name, scope.limit,
-                           unit_name(scope.unit), seconds(scope.window));
+        what = fmt::format("{} '{}' allows {} {} in {:g} s{}", scope.kind, scope.name, scope.limit,
+                           unit_name(scope.unit), seconds(scope.window),
+                           refusal.by_share ? ", and this priority has had its share" : "");
     }
     if (refusal.reason == shm::Refused::never_fits) {
         error.status = 400;

@@ -34,7 +34,8 @@ struct Bill {
 };
 
 /// A deployment that has admitted a request. The ticket's charges are the caller's scopes, in their
-/// order, then the deployment's; its holds are the caller's, then the deployment's.
+/// order, then the deployment's, then those that count its priority's share; its holds are the
+/// caller's, then the deployment's.
 struct Placement {
     Deployment* deployment = nullptr;
     shm::Ticket ticket;
@@ -48,6 +49,7 @@ struct NoPlace {
     std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
     bool callers = false;                   ///< one of the caller's limits did: no deployment helps
     shm::Gauge hold;                        ///< the gauge that refused; empty if a limit did
+    bool by_share = false;  ///< `scope` has room, but not for the caller's priority
 };
 
 /// What a limit is asked for: of `costs` what it counts, but as far as that is a guess never more

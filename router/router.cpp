@@ -40,7 +40,7 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
         std::string ignored;  // the configuration has checked it
         const Url url = parse_url(entry.api_base, ignored).value();
         deployments_.push_back(
-            std::make_unique<Deployment>(entry, config_.weir, segment_, url, upstream_for(url)));
+            std::make_unique<Deployment>(entry, config_, segment_, url, upstream_for(url)));
         groups_[entry.model_name].deployments.push_back(deployments_.back().get());
     }
     for (const auto& deployment : deployments_) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <utility>
 
 namespace weir::router {
@@ -166,7 +167,12 @@ std::optional<LaneName> Search::busy_lane() const {
     return std::nullopt;
 }
 
-LaneName Search::group_lane() const noexcept { return {"group", group_->name, 0}; }
+/// Where limits are shared, who waits for its own share does not hold up others.
+LaneName Search::group_lane() const noexcept {
+    const bool shared = !router_.config_.priorities.shares.empty();
+    return {"group", group_->name,
+            shared ? std::hash<std::string_view>{}(account_.unpaid().priority) : 0};
+}
 
 LaneName Search::lane_of(const NoPlace& refusal) const noexcept {
     if (!refusal.callers) return group_lane();

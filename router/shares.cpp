@@ -17,12 +17,12 @@ shm::Units reserved_units(shm::Units limit, double share) noexcept {
     return std::min(static_cast<shm::Units>(units), limit);
 }
 
-bool share_allows(const PrioritySettings& settings, double share, const ShareView& view) noexcept {
+bool share_allows(const ShareRule& rule, const ShareView& view) noexcept {
     const auto fits = [&](shm::Units used, shm::Units most) {
         return view.cost <= most && used <= most - view.cost;
     };
-    return fits(view.used_own, reserved_units(view.limit, share)) ||
-           fits(view.used, reserved_units(view.limit, settings.saturation_threshold));
+    return fits(view.used_own, reserved_units(view.limit, rule.share)) ||
+           fits(view.used, reserved_units(view.limit, rule.threshold));
 }
 
 }  // namespace weir::router

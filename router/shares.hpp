@@ -31,9 +31,18 @@ double share_of(const PrioritySettings& settings, std::string_view priority) noe
 /// The units of `limit` that `share` reserves, rounded down.
 shm::Units reserved_units(shm::Units limit, double share) noexcept;
 
+/// How a limit is shared with one priority.
+struct ShareRule {
+    double share = 0;      ///< the part that is reserved for it, 0 .. 1
+    double threshold = 0;  ///< of the whole limit, below which anybody may borrow, 0 .. 1
+};
+
 /// Whether the request may be admitted: within its own share always, beyond it as long as the whole
 /// limit is used no further than the threshold. So one priority alone gets the larger of its share
 /// and the threshold.
-bool share_allows(const PrioritySettings& settings, double share, const ShareView& view) noexcept;
+bool share_allows(const ShareRule& rule, const ShareView& view) noexcept;
+
+/// The limit of a limiter that only counts.
+inline constexpr shm::Units kOnlyCounts = (shm::Units{1} << 39) - 1;
 
 }  // namespace weir::router

@@ -28,8 +28,8 @@ std::map<std::string, weir::shm::Units> fill(const PrioritySettings& s,
     const std::vector<std::string> names(who);
     for (weir::shm::Units i = 0; i < limit * 20; ++i) {
         const auto& name = names[random() % names.size()];
-        if (total >= limit || !share_allows(s, share_of(s, name), {limit, total, used[name], 1}))
-            continue;
+        const ShareRule rule{share_of(s, name), s.saturation_threshold};
+        if (total >= limit || !share_allows(rule, {limit, total, used[name], 1})) continue;
         ++used[name];
         ++total;
     }
@@ -70,20 +70,21 @@ TEST_CASE("without borrowing everybody gets exactly the own share, whoever asks 
 TEST_CASE("borrowing stops at the threshold, so that the rest is there for its owners") {
     const auto s = settings(0.3);
     // dev has filled the limit up to the threshold.
-    CHECK(share_allows(s, 0.2, {1000, 299, 299, 1}));
-    CHECK_FALSE(share_allows(s, 0.2, {1000, 300, 300, 1}));
+    CHECK(share_allows({0.2, s.saturation_threshold}, {1000, 299, 299, 1}));
+    CHECK_FALSE(share_allows({0.2, s.saturation_threshold}, {1000, 300, 300, 1}));
     // prod still gets all of its share.
     const auto used = fill(s, {"prod"}, 1000, 1);
     CHECK(used.at("prod") == 700);
-    CHECK(share_allows(s, 0.7, {1000, 999, 699, 1}));
-    CHECK_FALSE(share_allows(s, 0.7, {1000, 999, 700, 1}));
+    CHECK(share_allows({0.7, s.saturation_threshold}, {1000, 999, 699, 1}));
+    CHECK_FALSE(share_allows({0.7, s.saturation_threshold}, {1000, 999, 700, 1}));
 }
 
 TEST_CASE("costs of many units neither overflow nor slip through") {
     const auto s = settings(0.5);
-    CHECK(share_allows(s, 0.7, {1000, 0, 0, 700}));
-    CHECK_FALSE(share_allows(s, 0.7, {1000, 0, 0, 701}));
-    CHECK_FALSE(share_allows(s, 0.7, {1000, 0, 0, ~weir::shm::Units{0}}));
-    CHECK_FALSE(share_allows(s, 0.7, {1000, ~weir::shm::Units{0}, ~weir::shm::Units{0}, 1}));
-    CHECK(share_allows(s, 0.7, {1000, 5000, 5000, 0}) == false);
+    CHECK(share_allows({0.7, s.saturation_threshold}, {1000, 0, 0, 700}));
+    CHECK_FALSE(share_allows({0.7, s.saturation_threshold}, {1000, 0, 0, 701}));
+    CHECK_FALSE(share_allows({0.7, s.saturation_threshold}, {1000, 0, 0, ~weir::shm::Units{0}}));
+    constexpr weir::shm::Units kAll = ~weir::shm::Units{0};
+    CHECK_FALSE(share_allows({0.7, s.saturation_threshold}, {1000, kAll, kAll, 1}));
+    CHECK(share_allows({0.7, s.saturation_threshold}, {1000, 5000, 5000, 0}) == false);
 }
