@@ -245,18 +245,14 @@ class Window {
         for (unsigned round = 0; round < kRoundsMax; ++round) {
             Still still = still_at(state, now);
             const std::uint64_t oldest = still.tick - G::kTicks;
-            std::uint64_t credit[G::kTicks + 2];  // credit[i]: given back of oldest + i and later
-            credit[G::kTicks + 1] = 0;
-            const bool any = state.credited.load(kRelaxed) >= oldest;  // ORDER(credited): as in credits_since
-            for (unsigned i = G::kTicks + 1; i-- > 0;) {
-                credit[i] = credit[i + 1] + (any ? credit_at(state, oldest + i) : 0);
-            }
+            const Credits credits = credits_of(state, oldest);
             still.read_head(state);
             // Drop the oldest tick, one after the other, until what is left leaves room.
             unsigned dropped = 0;
             for (; dropped <= G::kTicks; ++dropped) {
                 const std::uint64_t gross = still.gross_since(state, oldest + dropped);
-                const std::uint64_t used = gross > credit[dropped] ? gross - credit[dropped] : 0;
+                const std::uint64_t back = credits.since[dropped];
+                const std::uint64_t used = gross > back ? gross - back : 0;
                 if (used + units <= limit && gross + units <= G::kUnitMask) break;
             }
             if (!still.moved(state)) return still.tick + dropped;
@@ -267,13 +263,18 @@ class Window {
     /// The first tick, `now` or later, in which nothing of what is used now counts any more: `earliest` of
     /// the whole limit, but looked for from the newest tick on, which under load ends at once.
     static std::uint64_t empty_at(const State& state, std::uint64_t now) noexcept {
-        const Still still = still_at(state, now);
-        std::uint64_t credit = 0;
-        for (std::uint64_t from = still.tick; from + G::kTicks >= still.tick; --from) {
-            credit += credit_at(state, from);
-            if (still.gross_since(state, from) > credit) return from + G::kTicks + 1;
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            Still still = still_at(state, now);
+            const std::uint64_t oldest = still.tick - G::kTicks;
+            const Credits credits = credits_of(state, oldest);
+            still.read_head(state);
+            unsigned kept = G::kTicks + 1;
+            for (; kept != 0; --kept) {
+                if (still.gross_since(state, oldest + kept - 1) > credits.since[kept - 1]) break;
+            }
+            if (!still.moved(state)) return still.tick + kept;
         }
-        return still.tick;
+        return now + G::kTicks + 1;
     }
 
  private:
@@ -423,6 +424,21 @@ class Window {
         // the epoch that it had raised.
         const std::uint64_t word = state.back[k % G::kRing].load(kAcquire);
         return tag_of(word) == (k & G::kTagMask) ? units_of(word) : 0;
+    }
+
+    /// What was given back in the window that begins with tick `oldest`, summed up for every part of it.
+    struct Credits {
+        std::uint64_t since[G::kTicks + 2];  // [i]: of tick oldest + i and later
+    };
+
+    static Credits credits_of(const State& state, std::uint64_t oldest) noexcept {
+        Credits credits;
+        const bool any = state.credited.load(kRelaxed) >= oldest;  // ORDER(credited): as in credits_since
+        credits.since[G::kTicks + 1] = 0;
+        for (unsigned i = G::kTicks + 1; i-- > 0;) {
+            credits.since[i] = credits.since[i + 1] + (any ? credit_at(state, oldest + i) : 0);
+        }
+        return credits;
     }
 
     /// The state as a reader that may not write sees it: the head may be behind `tick`.
