@@ -145,8 +145,9 @@ std::optional<double> ConfigNode::number_of(double least, double most, bool whol
     const auto text = node_.IsScalar() ? resolved() : std::optional<std::string>("");
     if (!text) return std::nullopt;
     double value = 0;
+    const bool signed_plus = text->size() > 1 && text->front() == '+' && text->at(1) != '-';
     const char* const end = text->data() + text->size();
-    const auto [stop, failure] = std::from_chars(text->data(), end, value);
+    const auto [stop, failure] = std::from_chars(text->data() + (signed_plus ? 1 : 0), end, value);
     if (failure != std::errc() || stop != end || !(value >= least && value <= most) ||
         (whole_only && value != std::floor(value))) {
         error(fmt::format("expected a {}number from {} to {}, found {}", whole_only ? "whole " : "",

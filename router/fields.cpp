@@ -49,8 +49,12 @@ bool Fields::has(std::string_view name) const noexcept {
 
 bool is_hop_by_hop(const Fields& fields, std::string_view name) noexcept {
     const auto same = [name](std::string_view known) { return same_name(known, name); };
-    return std::any_of(kHopByHop.begin(), kHopByHop.end(), same) ||
-           has_token(fields.get("connection"), name);
+    if (std::any_of(kHopByHop.begin(), kHopByHop.end(), same)) return true;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+        const Field field = fields[i];
+        if (same_name(field.name, "connection") && has_token(field.value, name)) return true;
+    }
+    return false;
 }
 
 bool has_token(std::string_view list, std::string_view token) noexcept {

@@ -13,8 +13,8 @@ namespace weir::router {
 /// Whether `token` is one JSON number, such as -1.5e+10.
 bool is_json_number(std::string_view token) noexcept;
 
-/// The UTF-8 bytes that the inside of a JSON string (without its quotes) stands for. A surrogate
-/// pair counts for 6, not 4. Nothing if an escape is malformed.
+/// The UTF-8 bytes that the inside of a JSON string (without its quotes) stands for, or a few more:
+/// each \u escape counts for 3. Nothing if an escape is malformed.
 std::optional<std::uint64_t> unescaped_bytes(std::string_view inside) noexcept;
 
 }  // namespace weir::router

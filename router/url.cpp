@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace weir::router {
@@ -11,6 +12,11 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
     if (text.substr(0, prefix.size()) != prefix) return false;
     text.remove_prefix(prefix.size());
     return true;
+}
+
+bool is_blank_or_control(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte <= 0x20 || byte == 0x7f;
 }
 
 }  // namespace
@@ -27,6 +33,7 @@ std::optional<Url> parse_url(std::string_view text, std::string& error) {
         error = fmt::format("expected http[s]://host[:port][/path], found \"{}\": {}", text, why);
         return std::nullopt;
     };
+    if (std::any_of(text.begin(), text.end(), is_blank_or_control)) return fail("it has a blank in it");
     Url url;
     std::string_view rest = text;
     if (take_prefix(rest, "https://")) {
@@ -42,19 +49,23 @@ std::optional<Url> parse_url(std::string_view text, std::string& error) {
         rest = rest.substr(0, slash);
     }
     // An IPv6 address stands in brackets, and its colons are not a port's.
-    const auto bracket = rest.rfind(']');
-    const auto colon = rest.rfind(':');
-    if (colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket)) {
-        const std::string_view digits = rest.substr(colon + 1);
+    const bool bracketed = !rest.empty() && rest.front() == '[';
+    const auto host_end = bracketed ? rest.find(']') + 1 : rest.find(':');
+    if (bracketed && host_end == 0) return fail("the host's bracket is not closed");
+    const std::string_view host = rest.substr(0, host_end);
+    rest.remove_prefix(host.size());
+    if (!rest.empty()) {
+        if (rest.front() != ':') return fail("something stands behind the host's bracket");
+        const std::string_view digits = rest.substr(1);
         const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), url.port);
         if (ec != std::errc() || end != digits.data() + digits.size() || url.port == 0) {
             return fail("the port is not a number from 1 to 65535");
         }
-        rest = rest.substr(0, colon);
     }
-    if (rest.size() >= 2 && rest.front() == '[' && rest.back() == ']') rest = rest.substr(1, rest.size() - 2);
-    if (rest.empty()) return fail("the host is missing");
-    url.host = rest;
+    url.host = bracketed ? host.substr(1, host.size() - 2) : host;
+    if (url.host.empty()) return fail("the host is missing");
+    // Users and queries have no place here; what delimits them is in no host.
+    if (url.host.find_first_of("@?#[]") != std::string::npos) return fail("no host has these characters");
     return url;
 }
 

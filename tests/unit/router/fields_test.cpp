@@ -1,0 +1,54 @@
+#include "router/fields.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <string>
+
+using namespace weir::router;
+
+TEST_CASE("fields are kept in their order and spelling, and found in any spelling") {
+    Fields fields;
+    fields.add("Content-Type", "text/plain");
+    fields.add("X-A", "");
+    fields.add("content-type", "second");
+    REQUIRE(fields.size() == 3);
+    CHECK(fields[0].name == "Content-Type");
+    CHECK(fields[1].value.empty());
+    CHECK(fields.get("CONTENT-TYPE") == "text/plain");
+    CHECK(fields.has("x-a"));
+    CHECK(fields.get("x-a").empty());
+    CHECK_FALSE(fields.has("x-b"));
+    CHECK(fields.get("x-b").empty());
+    fields.clear();
+    CHECK(fields.size() == 0);
+    CHECK_FALSE(fields.has("x-a"));
+}
+
+TEST_CASE("only ASCII letters have a case") {
+    CHECK(same_name("aZ09-", "Az09-"));
+    CHECK_FALSE(same_name("[", "{"));  // 0x5b and 0x7b, as far apart as 'A' and 'a'
+    CHECK_FALSE(same_name("\xc4", "\xe4"));
+    CHECK_FALSE(same_name("a", "ab"));
+}
+
+TEST_CASE("tokens of a list are found between blanks and commas, whole") {
+    CHECK(has_token("close", "Close"));
+    CHECK(has_token("keep-alive,\t Upgrade ", "upgrade"));
+    CHECK_FALSE(has_token("keep-alives, upgrade", "keep-alive"));
+    CHECK_FALSE(has_token("", "close"));
+    CHECK(has_token(",,close,", "close"));
+}
+
+TEST_CASE("what concerns one connection is not relayed, nor what the message itself says so of") {
+    Fields fields;
+    fields.add("connection", "close, X-Mine");
+    fields.add("Connection", "x-other");
+    fields.add("x-mine", "1");
+    for (const char* name : {"Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
+                             "Content-Length", "Proxy-Connection", "x-mine", "X-Other"}) {
+        CAPTURE(name);
+        CHECK(is_hop_by_hop(fields, name));
+    }
+    CHECK_FALSE(is_hop_by_hop(fields, "content-type"));
+    CHECK_FALSE(is_hop_by_hop(fields, "x-mine-too"));
+}
