@@ -19,6 +19,12 @@ if(WEIR_SANITIZE)
     endif()
 endif()
 
+# The same launcher whoever configures, or a change of it would build everything again.
+find_program(WEIR_CCACHE ccache)
+if(WEIR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${WEIR_CCACHE})
+endif()
+
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
@@ -45,11 +51,16 @@ function(weir_library name)
     set_property(GLOBAL APPEND PROPERTY WEIR_LIBRARIES weir_${name})
 endfunction()
 
+# For code that is not worth the time of the optimiser, which is most of a build: what runs once (programs'
+# command lines), or only drives what is tested.
+add_library(weir_quick INTERFACE)
+target_compile_options(weir_quick INTERFACE ${WEIR_QUICK_FLAGS})
+
 # weir_program(weir-inspect SOURCES inspect_main.cpp LIBS …)
 function(weir_program name)
     cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
     add_executable(${name} ${arg_SOURCES})
     target_compile_definitions(${name} PRIVATE WEIR_VERSION="${PROJECT_VERSION}")
-    target_link_libraries(${name} PRIVATE ${arg_LIBS} weir_options)
+    target_link_libraries(${name} PRIVATE ${arg_LIBS} weir_options weir_quick)
     set_property(GLOBAL APPEND PROPERTY WEIR_PROGRAMS ${name})
 endfunction()

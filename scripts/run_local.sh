@@ -89,9 +89,7 @@ check_port_free() {
 
 build() {
     say "Building (the first time takes some minutes)"
-    scripts/install_deps.sh || { complain "the packages could not be installed"; exit 3; }
-    cmake --preset release || { complain "the build could not be configured"; exit 3; }
-    cmake --build --preset release --target weir-fake-server weir-proxy weir-loadtest weir-inspect ||
+    scripts/build.sh --target weir-fake-server weir-proxy weir-loadtest weir-inspect ||
         { complain "the build failed"; exit 3; }
     programs=build/release/bin
 }
