@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "rig.hpp"
+#include "router/multipart.hpp"
 #include "tests/support/fake_upstream.hpp"
 
 using namespace weir::router;
@@ -172,4 +173,326 @@ TEST_CASE("a kept-alive connection that was closed meanwhile is replaced, and no
     CHECK(rig.tokens("a") == 2 * kUsed);
     CHECK_FALSE(rig.cooling("a"));
     CHECK(rig.in_flight("a") == 0);
+}
+
+namespace {
+
+/// A Call of its own, with what it refers to, for what complete() does not show.
+struct Asked {
+    Asked(Rig& rig, std::string question, Request options = {})
+        : body(std::move(question)),
+          facts(std::get<RequestFacts>(read_request(body))),
+          call(rig.router(), filled(options)) {}
+
+    Request filled(Request options) {
+        options.body = body;
+        options.facts = &facts;
+        return options;
+    }
+    /// To the end of the answer, or until it breaks off; all that came.
+    Task<TransportError> read_all() {
+        co_await call.start();
+        auto failure = TransportError::none;
+        while (call.error() == nullptr) {
+            for (const auto& piece : call.pieces()) {
+                text.append(static_cast<const char*>(piece.data()), piece.size());
+            }
+            if (call.answer().done()) break;
+            failure = co_await call.next();
+            if (failure != TransportError::none) break;
+        }
+        co_return failure;
+    }
+
+    std::string body;
+    RequestFacts facts;
+    Call call;
+    std::string text;
+};
+
+constexpr const char* kStreamed = R"({"model":"m","messages":[],"stream":true,"max_tokens":50})";
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("a stream is charged by its usage, which only those see who asked for it") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base(), kLimits), kOneTry});
+    Asked silent(rig, kStreamed);
+    CHECK(run(rig.io, silent.read_all()) == TransportError::none);
+    CHECK(contains(silent.text, "data: [DONE]"));
+    CHECK_FALSE(contains(silent.text, "prompt_tokens"));
+    CHECK(silent.call.usage()->total_tokens == kUsed);
+    CHECK(rig.tokens("a") == kUsed);
+    Asked curious(rig, R"({"model":"m","messages":[],"stream":true,
+                           "stream_options":{"include_usage":true}})");
+    CHECK(run(rig.io, curious.read_all()) == TransportError::none);
+    CHECK(contains(curious.text, "prompt_tokens"));
+    CHECK(rig.tokens("a") == 2 * kUsed);
+    CHECK(rig.in_flight("a") == 0);
+}
+
+TEST_CASE("a stream that breaks off never gets back what it may have used") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base(), "rpm: 100, tpm: 100000, stream_timeout: 0.15"), kOneTry});
+    SECTION("cut: what was reserved stays") {
+        upstream.play(R"([{"cut_after_events":2}])");
+        Asked asked(rig, kStreamed);
+        CHECK(run(rig.io, asked.read_all()) == TransportError::broken);
+        CHECK(rig.tokens("a") == kReserved);
+    }
+    SECTION("stalled: likewise") {
+        upstream.play(R"([{"event_delay_ms":60000}])");
+        Asked asked(rig, kStreamed);
+        CHECK(run(rig.io, asked.read_all()) == TransportError::stalled);
+        CHECK(contains(asked.text, "data: "));
+        CHECK(rig.tokens("a") == kReserved);
+    }
+    SECTION("more was seen than reserved: that") {
+        upstream.play(R"([{"tokens":[9,40],"cut_after_events":32,"reset":true}])");
+        Asked asked(rig, R"({"model":"m","messages":[],"stream":true,"max_tokens":4})");
+        const auto failure = run(rig.io, asked.read_all());
+        CHECK(failure == TransportError::broken);
+        CHECK(rig.tokens("a") > 5);
+        CHECK(rig.tokens("a") <= 60);
+    }
+    SECTION("the client leaves in the middle: likewise") {
+        upstream.play(R"([{"event_delay_ms":60000}])");
+        {
+            Asked asked(rig, kStreamed);
+            bool ended = false;
+            asio::co_spawn(rig.io.get_executor(), asked.call.start(),
+                           [&](std::exception_ptr) { ended = true; });
+            while (!ended) rig.io.run_one_for(10ms);
+            CHECK(rig.in_flight("a") == 1);
+            asked.call.abort();
+        }
+        CHECK(rig.tokens("a") == kReserved);
+        CHECK_FALSE(rig.cooling("a"));  // it was not the upstream's fault
+    }
+    CHECK(rig.used("a") == 1);
+    CHECK(rig.in_flight("a") == 0);
+}
+
+TEST_CASE("a client that leaves before the answer ends the upstream's work on it") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{"stall_ms":60000}])");
+    Rig rig({entry("m", "a", upstream.base(), kLimits)});
+    {
+        Asked asked(rig, kQuestion);
+        bool ended = false;
+        asio::co_spawn(rig.io.get_executor(), asked.call.start(),
+                           [&](std::exception_ptr) { ended = true; });
+        while (upstream.arrivals() == 0) rig.io.run_for(5ms);
+        asked.call.abort();
+        while (!ended) rig.io.run_one_for(10ms);
+        CHECK(asked.call.effort().retries == 0);
+    }
+    CHECK(rig.used("a") == 1);
+    CHECK(rig.tokens("a") == kReserved);
+    CHECK(rig.in_flight("a") == 0);
+    CHECK(upstream.arrivals() == 1);
+}
+
+TEST_CASE("fallbacks: by any failure, by a prompt that is too long, by one that was filtered") {
+    const FakeUpstream upstream;
+    const FakeUpstream other;
+    Rig rig({entry("m", "a", upstream.base(), kLimits) + entry("n", "b", other.base(), kLimits) +
+                 entry("long", "c", other.base(), kLimits) + entry("lax", "d", other.base(), kLimits),
+             "num_retries: 0, fallbacks: [{m: [n]}], context_window_fallbacks: [{m: [long]}], "
+             "content_policy_fallbacks: [{m: [lax]}]"});
+    const auto goes_to = [&](const char* step) {
+        upstream.play(std::string("[") + step + "]");
+        const Reply reply = rig.ask(kQuestion);
+        CHECK(reply.status == 200);
+        return reply.deployment_id;
+    };
+    CHECK(goes_to(R"({"status":500})") == "b");
+    CHECK(goes_to(R"({"close_before_response":true})") == "a");  // only a dead connection: asked again
+    CHECK(goes_to(R"({"status":400,"body":{"error":{"code":"context_length_exceeded"}}})") == "c");
+    CHECK(goes_to(R"({"status":400,"body":{"error":{"code":"content_policy_violation"}}})") == "d");
+    CHECK(goes_to("{}") == "a");
+    CHECK(rig.tokens("a") == 2 * kUsed);
+    CHECK(rig.tokens("b") == kUsed);
+    CHECK(rig.in_flight("a") + rig.in_flight("b") + rig.in_flight("c") + rig.in_flight("d") == 0);
+}
+
+TEST_CASE("a full group passes on to its fallback, and with none left the refusal says when it would pass") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base(), "rpm: 1") + entry("n", "b", upstream.base(), "rpm: 1"),
+             "default_fallbacks: [n]"});
+    CHECK(rig.ask(kQuestion).deployment_id == "a");
+    CHECK(rig.ask(kQuestion).deployment_id == "b");
+    Asked third(rig, kQuestion);
+    run(rig.io, third.read_all());
+    REQUIRE(third.call.error() != nullptr);
+    CHECK(third.call.error()->status == 429);
+    CHECK(third.call.error()->retry_after.value() > 50s);
+    CHECK(third.call.effort().fallbacks == 1);
+    CHECK(third.call.group() == "n");
+}
+
+TEST_CASE("under its caller's limits a request counts once, however often it is tried") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{"status":500},{"status":500}])");
+    Rig rig({entry("m", "a", upstream.base(), kLimits) + entry("m", "b", upstream.base(), kLimits)});
+    Scope requests{"key", "k", Unit::requests, 60s, 10, {}};
+    Scope tokens{"key", "k", Unit::tokens, 60s, 1000, {}};
+    for (Scope* scope : {&requests, &tokens}) scope->look_up(rig.router().segment());
+    Scope* const scopes[] = {&requests, &tokens};
+    const auto gauge = rig.router().segment().gauge("key", "k", 5);
+    Request options;
+    options.caller = {scopes, {&gauge, 1}};
+    auto& me = rig.router().participant();
+    {
+        Asked asked(rig, R"({"model":"m","messages":[],"max_tokens":50,"num_retries":1})", options);
+        run(rig.io, asked.read_all());
+        CHECK(asked.call.answer().status() == 500);
+    }
+    CHECK(me.usage(requests.limiter, weir::shm::now()).used == 1);
+    CHECK(me.usage(tokens.limiter, weir::shm::now()).used == 0);
+    {
+        Asked asked(rig, kQuestion, options);
+        run(rig.io, asked.read_all());
+        CHECK(asked.call.answer().status() == 200);
+    }
+    CHECK(me.usage(requests.limiter, weir::shm::now()).used == 2);
+    CHECK(me.usage(tokens.limiter, weir::shm::now()).used == kUsed);
+    CHECK(me.in_flight(gauge) == 0);
+}
+
+TEST_CASE("a retry is another request for the deployment's limit, and is refused by it") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{"status":500,"times":5}])");
+    Rig rig({entry("m", "a", upstream.base(), "rpm: 1") + entry("m", "b", upstream.base(), "rpm: 1"),
+             "num_retries: 5"});
+    const Reply reply = rig.ask(kQuestion);
+    CHECK(upstream.arrivals() == 2);
+    CHECK(reply.status == 429);
+    CHECK(rig.in_flight("a") + rig.in_flight("b") == 0);
+}
+
+TEST_CASE("what exceeds a limit is refused for good, unless another deployment takes it") {
+    const FakeUpstream upstream;
+    const std::string large = R"({"model":"m","messages":[],"max_tokens":500})";
+    Rig narrow({entry("m", "a", upstream.base(), "tpm: 400")});
+    CHECK(narrow.ask(large).status == 400);
+    CHECK(contains(narrow.ask(large).body, "can never pass"));
+    // What is only guessed is cut to the limit instead.
+    CHECK(narrow.ask(R"({"model":"m","messages":[]})").status == 200);
+    Rig wide({entry("m", "a", upstream.base(), "order: 1, tpm: 400") +
+              entry("m", "b", upstream.base(), "tpm: 600")});
+    CHECK(wide.ask(large).deployment_id == "b");
+    CHECK(wide.ask(R"({"model":"m","messages":[],"max_tokens":590})").status == 429);  // it will pass
+}
+
+TEST_CASE("prompts that no deployment takes are refused or passed on, if that is to be checked") {
+    const FakeUpstream upstream;
+    const auto deployment = [&](const std::string& group, const std::string& id, const std::string& most) {
+        return "  - {model_name: " + group + ", litellm_params: {model: gpt, api_base: '" + upstream.base() +
+               "'}, model_info: {id: " + id + ", max_input_tokens: " + most + "}}\n";
+    };
+    const std::string question =
+        R"({"model":"m","messages":[{"role":"user","content":")" + std::string(4000, 'x') + R"("}]})";
+    const std::string models = deployment("m", "a", "100") + deployment("n", "b", "5000");
+    Rig unchecked({models, ""});
+    CHECK(unchecked.ask(question).deployment_id == "a");
+    Rig checked({models, "enable_pre_call_checks: true"});
+    const Reply refused = checked.ask(question);
+    CHECK(refused.status == 400);
+    CHECK(contains(refused.body, "exceeds the context window"));
+    CHECK(checked.ask(kQuestion).deployment_id == "a");
+    Rig falling({models, "enable_pre_call_checks: true, context_window_fallbacks: [{m: [n]}]"});
+    CHECK(falling.ask(question).deployment_id == "b");
+}
+
+TEST_CASE("names: aliases, hidden ones, ids, wildcards, and what is none of them") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base()) + entry("m", "b", upstream.base()) +
+                 entry("any/*", "w", upstream.base(), "", "openai/*") +
+                 entry("any/long-*", "l", upstream.base(), "", "openai/one-*-end") +
+                 entry("fixed*", "f", upstream.base(), "", "openai/always"),
+             "model_group_alias: {other: m, secret: {model: m, hidden: true}, wild: any/7}"});
+    const auto asked = [&](const std::string& model) {
+        const Reply reply = rig.ask(R"({"model":")" + model + R"(","messages":[]})");
+        CHECK(reply.status == 200);
+        const Json body = Json::parse(upstream.last().at("body").get<std::string>());
+        return reply.deployment_id + " " + body.at("model").get<std::string>();
+    };
+    CHECK(asked("a") == "a gpt");
+    CHECK(asked("b") == "b gpt");
+    CHECK(contains(asked("other"), "gpt"));
+    CHECK(contains(asked("secret"), "gpt"));
+    CHECK(asked("any/x/y") == "w x/y");
+    CHECK(asked("any/\\u00e4\\\"") == "w \u00e4\"");
+    CHECK(asked("any/long-x") == "l one-x-end");  // the longer pattern goes first
+    CHECK(asked("fixed-something") == "f always");
+    CHECK(asked("wild") == "w 7");
+    CHECK(rig.router().models() == std::vector<std::string>{"m", "other", "wild"});
+    CHECK(rig.router().resolve("any/x") == "any/*");
+    CHECK(rig.router().resolve("nothing").empty());
+    const Reply reply = rig.ask(R"({"model":"nothing","messages":[]})");
+    CHECK(reply.status == 400);
+    CHECK(error_of(reply).at("param") == "model");
+}
+
+TEST_CASE("a form goes through with its model replaced, and costs what it says") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base(), kLimits)});
+    const std::string type = "multipart/form-data; boundary=b";
+    const std::string body =
+        "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nm\r\n"
+        "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\nsound\r\n--b--\r\n";
+    const auto facts = std::get<RequestFacts>(read_form(body, type));
+    Request request;
+    request.endpoint = "/audio/transcriptions";
+    request.body = body;
+    request.facts = &facts;
+    request.content_type = type;
+    request.json = false;
+    request.generates = false;
+    Call call(rig.router(), request);
+    run(rig.io, [](Call& c) -> Task<int> {
+        co_await c.start();
+        while (c.error() == nullptr && !c.answer().done()) co_await c.next();
+        co_return 0;
+    }(call));
+    CHECK(call.error() == nullptr);
+    const std::string sent = upstream.last().at("body");
+    CHECK(contains(sent, "name=\"model\"\r\n\r\ngpt\r\n"));
+    CHECK(contains(sent, "\r\n\r\nsound\r\n--b--\r\n"));
+    CHECK(rig.in_flight("a") == 0);
+}
+
+TEST_CASE("each cost policy charges what it says, in the end") {
+    const FakeUpstream upstream;  // 9 tokens of prompt, 12 of completion
+    const auto charged = [&](const std::string& policy) {
+        Rig rig({entry("m", "a", upstream.base(),
+                       "tpm: 100000, itpm: 100000, otpm: 100000, weir_cost: " + policy)});
+        CHECK(rig.ask(kQuestion).status == 200);
+        CHECK(rig.used("a", Unit::input_tokens) == 9);
+        CHECK(rig.used("a", Unit::output_tokens) == 12);
+        return rig.tokens("a");
+    };
+    CHECK(charged("sum") == 21);
+    CHECK(charged("max") == 50);  // as OpenAI counts: what was asked for
+    CHECK(charged("input") == 9);
+    CHECK(charged("output") == 12);
+    CHECK(charged("split") == 0);
+}
+
+TEST_CASE("what answers teach is reserved by the next request") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{},{"stall_ms":60000}])");
+    Rig rig({entry("m", "a", upstream.base(), "tpm: 100000, timeout: 0.2"), kOneTry});
+    const std::string question =
+        R"({"model":"m","messages":[{"role":"user","content":"nine tokens are in this"}]})";
+    CHECK(rig.ask(question).status == 200);
+    CHECK(rig.tokens("a") == kUsed);
+    CHECK(rig.ask(question).status == 408);
+    // 9 and a tenth of it, 12 and a half of it: no longer the 1,024 of an unknown completion.
+    CHECK(rig.tokens("a") == kUsed + 10 + 18);
 }
