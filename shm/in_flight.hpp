@@ -2,7 +2,8 @@
 //
 // Representation.
 //   total    (sequence, slot, operation, count): the count over all participants, and the last
-//   change to it cell[p]  (sequence, count): the share of participant p
+//            change to it
+//   cell[p]  (sequence, turn, count): the share of participant p; a turn for each change of it
 // A change is one CAS on `total` that also says what it means for one cell. The cell follows:
 // whoever comes next applies the change first, if its author has not, and then makes its own. So
 // total = sum of the cells at every moment but for one change that anybody can finish.
@@ -10,14 +11,13 @@
 // Invariants.
 //   G1  A change is in force from the CAS on `total`; before the next one it has reached its cell.
 //   G2  A cell takes the change of sequence s exactly once: the CAS expects what the cell held
-//   while `total`
-//       still stood at s, and a cell that has taken a change differs from what it was in its
-//       sequence.
+//       while `total` still stood at s, and a cell that has taken a change is another one: in its
+//       sequence, or, if that has run round while the cell was left alone, in its turn.
 // Progress: lock-free; nobody waits for a dead author. Whoever finds a participant dead clears its
 // cell by one more change (`clear`), and the count is exact again.
 //
-// What it does not promise: anything to a process that sleeps through 2^32 changes between two
-// instructions.
+// What it does not promise: anything to a process that sleeps through 2^12 changes of one share, or
+// 2^32 of the total, between two instructions.
 #pragma once
 
 #include <atomic>
@@ -105,8 +105,7 @@ class InFlight {
 
     /// The share of one participant; one change may still be on its way to it.
     static std::uint64_t share(View view, std::uint32_t slot) noexcept {
-        return view.cells[slot].load(kAcquire) &
-               0xffff'ffff;  // ORDER(gauge): pairs with settle's CAS
+        return view.cells[slot].load(kAcquire) & kCountMax;  // ORDER(gauge): pairs with settle's CAS
     }
 
  private:
@@ -123,15 +122,19 @@ class InFlight {
             // G2: with `total` unchanged after the cell was read, the change has not reached it
             // yet.
             if (view.total.load(kAcquire) != total.word) continue;  // ORDER(gauge): likewise
-            const std::uint64_t after = total.sequence() << 32 | applied(total.operation(), held);
+            const std::uint64_t after = total.sequence() << 32 | next_turn(held) |
+                                        applied(total.operation(), held & kCountMax);
             // ORDER(gauge): release hands on the change together with what this process saw.
             cell.cas(held, after, kAcqRel, kRelaxed);
         }
         return false;
     }
 
-    static std::uint64_t applied(std::uint64_t operation, std::uint64_t held) noexcept {
-        const std::uint64_t count = held & 0xffff'ffff;
+    static std::uint64_t next_turn(std::uint64_t held) noexcept {
+        return (held + (1u << 20)) & 0xfff0'0000;
+    }
+
+    static std::uint64_t applied(std::uint64_t operation, std::uint64_t count) noexcept {
         if (operation == add) return count + 1;
         if (operation == subtract) return count == 0 ? 0 : count - 1;
         return 0;

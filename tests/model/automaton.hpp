@@ -24,6 +24,7 @@
 #include <map>
 #include <stdexcept>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace weir::model {
@@ -138,6 +139,12 @@ class ModelWord {
         }
         expected = value_;
         return false;
+    }
+
+    std::uint64_t fetch_add(std::uint64_t amount, std::memory_order) noexcept {
+        if (replaying != nullptr) return ask(Access::add, amount, 0).value;
+        ++direct_accesses;
+        return std::exchange(value_, value_ + amount);
     }
 
     std::uint64_t value_ = 0;

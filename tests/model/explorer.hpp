@@ -94,6 +94,7 @@ struct Report {
 ///   bool constant(unsigned word)                      nobody ever writes that word
 ///   bool plain(unsigned word)                         a planted fault: cas there is a plain store
 ///   bool can_die(const State&, unsigned p), void die(State&, unsigned p)
+///   void observe(State&)   after every transition but mere reading; may note what it sees
 ///   std::string describe(const Call&)
 template <class Subject>
 class Explorer {
@@ -121,7 +122,9 @@ class Explorer {
         : subject_(subject), states_max_(states_max) {}
 
     Report run() {
-        push(subject_.initial());
+        const State initial = subject_.initial();
+        seen(initial);
+        push(initial);
         while (depth_ != 0 && report_.problem.empty()) {
             Frame& frame = path_[depth_ - 1];
             if (frame.next == frame.choices.size()) {
@@ -133,6 +136,7 @@ class Explorer {
             ++report_.transitions;
             only_read_ = true;
             const char* problem = advance(state, choice);
+            if (!only_read_) subject_.observe(state);
             if (problem == nullptr) {
                 if (seen(state)) continue;
                 if (!only_read_) problem = check(state);

@@ -7,6 +7,7 @@
 // Checked
 //   at each admission    no window that it falls into holds more than the limit; its tick is not
 //                        before the caller's clock, nor after every clock
+//   at each refusal      at some moment since it was asked for, there was no room
 //   in every state       were all processes dead now, one more would finish, meet no corruption, and
 //                        get the whole limit once the window has passed
 //   between operations   with nobody under way, usage, `earliest`, admission and refusal are exact
@@ -61,7 +62,11 @@ class WindowModel {
         std::uint8_t tick;       // of the ticket, relative to base
         std::uint8_t units;      // of the ticket; 0 is no ticket
         std::uint8_t limit_max;  // the highest limit in force since the operation began
-        std::uint8_t unused[5];
+        std::uint8_t asked;      // units of the admission under way
+        std::uint8_t asked_at;   // its clock, relative to base
+        std::uint8_t blocked;    // 1 once there was no room for it
+        std::uint8_t returned;   // units of the give_back under way
+        std::uint8_t returned_to;
         Net at_begin;  // readers only: net when the operation began
     };
     struct Ghost {
@@ -146,6 +151,8 @@ class WindowModel {
             auto& net = state.ghost.net[own.tick];
             net = static_cast<std::uint8_t>(net - call.units);
             own.units = static_cast<std::uint8_t>(own.units - call.units);
+            own.returned = static_cast<std::uint8_t>(call.units);
+            own.returned_to = own.tick;
             if (own.units == 0) own.tick = 0;
         } else if (call.kind == op_limit) {
             for (auto& process : state.processes) {
@@ -155,12 +162,34 @@ class WindowModel {
         } else {
             state.ghost.clock_max = std::max(state.ghost.clock_max, call.now);
         }
+        if (call.kind == op_admit) {
+            own.asked = static_cast<std::uint8_t>(call.units);
+            own.asked_at = static_cast<std::uint8_t>(call.now - scenario_.base);
+        }
+    }
+
+    /// Notes who is asking while there is no room. A give_back under way may not have happened yet.
+    void observe(State& state) const {
+        Net most = state.ghost.net;
+        for (const auto& process : state.processes) {
+            auto& units = most[process.own.returned_to];
+            units = static_cast<std::uint8_t>(units + process.own.returned);
+        }
+        for (auto& process : state.processes) {
+            Own& own = process.own;
+            if (own.asked == 0) continue;
+            for (std::uint64_t e = own.asked_at; scenario_.base + e <= state.ghost.clock_max; ++e) {
+                if (used(most, e) + own.asked > scenario_.limit) own.blocked = 1;
+            }
+        }
     }
 
     const char* finish(State& state, unsigned p, const Call& call, const Outcome& outcome) {
         Own& own = state.processes[p].own;
         const std::uint64_t limit = limit_changes_ ? own.limit_max : scenario_.limit;
         own.limit_max = 0;
+        const bool blocked = own.blocked != 0;
+        own.asked = own.asked_at = own.blocked = own.returned = own.returned_to = 0;
         if (call.kind == op_look || call.kind == op_earliest) {
             const Net before = own.at_begin;
             own.at_begin = Net{};
@@ -169,6 +198,9 @@ class WindowModel {
         if (call.kind != op_admit && call.kind != op_charge) return nullptr;
         const auto verdict = static_cast<Verdict>(outcome.verdict);
         if (verdict == Verdict::corrupt) return "reported corruption that is none";
+        if (verdict == Verdict::over_limit && !limit_changes_ && !blocked) {
+            return "refused although there was room all the time";
+        }
         if (verdict != Verdict::admitted) return nullptr;
         if (outcome.tick < call.now) return "charged before the caller's clock";
         if (outcome.tick > state.ghost.clock_max) return "charged after every clock";
@@ -192,12 +224,14 @@ class WindowModel {
         if (probed_.insert(words)) {
             if (const char* problem = survivor_right(state)) return problem;
         }
-        if constexpr (!kWhole) return nullptr;
         for (const auto& process : state.processes) {
             if (process.node != 0) return nullptr;
         }
         words.add(&state.ghost.net, sizeof state.ghost.net);
-        return quiet_.insert(words) ? exact(state) : nullptr;
+        if constexpr (kWhole) {
+            if (quiet_.insert(words)) return exact(state);
+        }
+        return nullptr;
     }
 
     bool constant(unsigned word) const {
