@@ -93,8 +93,11 @@ std::string to_string(const Problem& problem, std::string_view file) {
     const std::string line = problem.line > 0 ? fmt::format(":{}", problem.line) : std::string();
     const std::string path = problem.path.empty() ? std::string() : problem.path + ": ";
     const bool error = problem.severity == Problem::Severity::error;
-    return fmt::format("{}{}: {}: {}{}", file, line, error ? "error" : "warning", path,
-                       problem.message);
+    std::string text = fmt::format("{}{}: {}: {}{}", file, line, error ? "error" : "warning", path,
+                                   problem.message);
+    // Keys and values are quoted as they stand, and a quoted one of YAML may go over several lines.
+    std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+    return text;
 }
 
 }  // namespace weir::router
