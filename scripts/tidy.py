@@ -18,7 +18,8 @@ from tidy_source import CPP, PYTHON, Tree
 
 PRODUCT = ("shm", "router", "proxy", "loadtest", "fake_server")
 POSIX = re.compile(
-    r"(sys|arpa|netinet|net|linux)/|(unistd|fcntl|poll|netdb|signal|pthread|sched|spawn|dirent|grp|pwd)\.h$"
+    r"(sys|arpa|netinet|net|linux)/"
+    r"|(unistd|fcntl|poll|netdb|signal|pthread|sched|spawn|dirent|grp|pwd|semaphore)\.h$"
 )
 STANDARD = re.compile(
     r"[a-z_]+$|(time|stddef|stdint|stdio|stdlib|string|limits|errno|stdbool|ucontext)\.h$"
