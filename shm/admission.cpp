@@ -154,14 +154,13 @@ class Admitter {
     bool ask() noexcept {
         for (std::size_t i = 0; i < demand_.charges.size(); ++i) {
             const Charge& charge = demand_.charges[i];
+            if (!charge.limiter) return refuse(Refused::evicted, i, false);
+            WindowRecord& record = *charge.limiter.record;
             // Whoever will write the head wants its line for itself at once; whoever is going to be refused
             // had better share it.
-            if (me_.admitting) fetch_for_writing(charge.limiter.record);
-            if (!charge.limiter || !still_lives(*charge.limiter.record, charge.limiter.generation)) {
-                return refuse(Refused::evicted, i, false);
-            }
+            if (me_.admitting) fetch_for_writing(&record);
+            if (!still_lives(record, charge.limiter.generation)) return refuse(Refused::evicted, i, false);
             if (charge.units == 0) continue;
-            WindowRecord& record = *charge.limiter.record;
             Asked& asked = asked_[i];
             asked.tick = RecordTicks(record).at(now_);
             if (!sane(record, asked.tick)) return refuse(Refused::corrupt, i, false);
