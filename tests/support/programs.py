@@ -41,6 +41,14 @@ def wait_for_port(port, patience_s=20.0):
     raise SystemExit(f"nothing listens on port {port} after {patience_s} s")
 
 
+def wait_until(condition, patience_s=20.0):
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {patience_s} s in vain")
+        time.sleep(0.02)
+
+
 class Program:
     """A program that runs until the `with` block ends."""
 
@@ -91,16 +99,21 @@ class Program:
 
 
 class Proxy(Program):
-    """A weir-proxy with this configuration; `port` is the one it listens on."""
+    """A weir-proxy with this configuration; `port` is the one it listens on, as soon as it does."""
 
-    def __init__(self, folder, config, workers=1, port=0, name="proxy", build=None, options=()):
+    def __init__(self, folder, config, workers=1, port=0, name="proxy", build=None, options=(), wait=True):
         self.config = pathlib.Path(folder) / f"{name}.yaml"
         self.config.write_text(config)
+        self.worker_count = workers
         super().__init__([binary("weir-proxy", build), "--config", str(self.config), "--host", "127.0.0.1",
                           "--port", str(port), "--num_workers", str(workers), *options],
                          pathlib.Path(folder) / f"{name}.log")
-        self.port = int(self.wait_for(r"listening on http://127\.0\.0\.1:(\d+)")[1])
+        self.port = int(self.wait_for(r"listening on http://127\.0\.0\.1:(\d+)")[1]) if wait else port
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def workers(self):
+        """The processes that serve, as they are now: itself, or the children of a supervisor."""
+        return [self.pid] if self.worker_count == 1 else children_of(self.pid)
 
 
 class FakeServer(Program):
