@@ -23,8 +23,8 @@ class Fields {
  public:
     /// With room for a usual head.
     Fields() {
-        text_.reserve(1024);
-        places_.reserve(32);
+        text_.reserve(512);
+        places_.reserve(16);
     }
 
     void clear() noexcept {
