@@ -265,14 +265,16 @@ class Window {
     static std::uint64_t empty_at(const State& state, std::uint64_t now) noexcept {
         for (unsigned round = 0; round < kRoundsMax; ++round) {
             Still still = still_at(state, now);
-            const std::uint64_t oldest = still.tick - G::kTicks;
-            const Credits credits = credits_of(state, oldest);
             still.read_head(state);
             unsigned kept = G::kTicks + 1;
+            std::uint64_t credit = 0;
             for (; kept != 0; --kept) {
-                if (still.gross_since(state, oldest + kept - 1) > credits.since[kept - 1]) break;
+                const std::uint64_t from = still.tick - G::kTicks + kept - 1;
+                credit += credit_at(state, from);
+                if (still.gross_since(state, from) > credit) break;
             }
-            if (!still.moved(state)) return still.tick + kept;
+            // Credits came after the head: with the head as it was, they are of charges that are in it.
+            if (!still.moved(state) && !still.charged(state)) return still.tick + kept;
         }
         return now + G::kTicks + 1;
     }
@@ -460,6 +462,11 @@ class Window {
             // ORDER(edge): as in fill.
             const std::uint64_t edge = state.edge[from % G::kRing].load(kAcquire);
             return tag_of(edge) == (from & G::kTagMask) ? grown(units_of(edge), units) : 0;
+        }
+
+        /// Whether anything was charged since read_head.
+        bool charged(const State& state) const noexcept {
+            return units_of(state.head.load(kAcquire)) != units;  // ORDER(head): C never shrinks (I1)
         }
 
         /// Whether a mover may have reused a slot, or moved the head, since `epoch` was read.
