@@ -137,8 +137,14 @@ class Admitter {
     void run() noexcept {
         if (!ask()) return;
         ticket_.participant_ = &me_;
-        ticket_.admitted_at_ = now_;
-        if (!hold() || !charge()) return;
+        if (!hold()) return;
+        for (unsigned round = 0;; ++round) {
+            ticket_.admitted_at_ = now_;
+            const Charged charged = charge(round < kRoundsMax);
+            if (charged == Charged::none) return;
+            if (charged == Charged::all) break;
+            if (!ask()) return;
+        }
         me_.admitting = true;
         me_.count(OwnCounter::admitted);
         count_retries(me_);
@@ -151,22 +157,46 @@ class Admitter {
         StandardWindow::Offer offer;
     };
 
+    enum class Charged : std::uint8_t {
+        all,
+        none,  // refused
+        late,  // the decision's time has moved on while earlier scopes were charged: ask all again
+    };
+
+    /// Others must move a limiter on by a tick within each round, so there is hardly ever a second one.
+    static constexpr unsigned kRoundsMax = 100;
+
+    /// One time for all scopes: a limiter that is ahead of this clock takes the decision along. Otherwise
+    /// the scopes charged before would see it leave their windows too early.
     bool ask() noexcept {
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            const Nanos asked_at = now_;
+            if (!ask_once()) return false;
+            if (now_ == asked_at || demand_.charges.size() == 1) break;
+        }
+        return true;
+    }
+
+    bool ask_once() noexcept {
         for (std::size_t i = 0; i < demand_.charges.size(); ++i) {
             const Charge& charge = demand_.charges[i];
-            if (!charge.limiter) return refuse(Refused::evicted, i, false);
+            if (!charge.limiter) return undo(Refused::evicted, i, false);
             WindowRecord& record = *charge.limiter.record;
             // Whoever will write the head wants its line for itself at once; whoever is going to be refused
             // had better share it.
             if (me_.admitting) fetch_for_writing(&record);
-            if (!still_lives(record, charge.limiter.generation)) return refuse(Refused::evicted, i, false);
+            if (!still_lives(record, charge.limiter.generation)) return undo(Refused::evicted, i, false);
             if (charge.units == 0) continue;
             Asked& asked = asked_[i];
             asked.tick = RecordTicks(record).at(now_);
-            if (!sane(record, asked.tick)) return refuse(Refused::corrupt, i, false);
+            if (!sane(record, asked.tick)) return undo(Refused::corrupt, i, false);
             asked.offer = StandardWindow::offer(record.state, asked.tick, charge.units);
             if (asked.offer.verdict != Verdict::admitted) {
-                return refuse(reason_of(asked.offer.verdict), i, false);
+                return undo(reason_of(asked.offer.verdict), i, false);
+            }
+            if (asked.offer.tick > asked.tick) {
+                asked.tick = asked.offer.tick;
+                now_ = RecordTicks(record).start_of(asked.tick);
             }
         }
         return true;
@@ -189,7 +219,7 @@ class Admitter {
         return true;
     }
 
-    bool charge() noexcept {
+    Charged charge(bool may_be_late) noexcept {
         for (std::size_t i = 0; i < demand_.charges.size(); ++i) {
             const Charge& charge = demand_.charges[i];
             WindowRecord& record = *charge.limiter.record;
@@ -199,13 +229,19 @@ class Admitter {
             ++ticket_.entries_count_;
             if (charge.units == 0) continue;
             const Decision decision = take(record, charge.units, asked_[i]);
-            if (decision.verdict != Verdict::admitted) return undo(reason_of(decision.verdict), i, false);
+            if (decision.verdict != Verdict::admitted) {
+                undo(reason_of(decision.verdict), i, false);
+                return Charged::none;
+            }
             // Whoever evicts closes the head after it has changed `life`. So if this charge came after
             // that, the change shows here, and the charge is left to expire: what it stands in may be
             // another limiter.
-            if (!still_lives(record, generation)) return undo(Refused::evicted, i, false);
-            // A limiter that is ahead of this clock counts the request later; so do the scopes after it.
-            if (decision.tick > asked_[i].tick) {
+            if (!still_lives(record, generation)) {
+                undo(Refused::evicted, i, false);
+                return Charged::none;
+            }
+            const bool late = decision.tick > asked_[i].tick;
+            if (late) {
                 ticket_.admitted_at_ = now_ = RecordTicks(record).start_of(decision.tick);
                 moved_on_ = true;
             }
@@ -213,8 +249,20 @@ class Admitter {
             entry.counted_at = now_;
             entry.reserved = entry.total = charge.units;
             record_charge(me_, record, generation, Recorded::admit, charge.units, decision.tick, now_);
+            if (late && i != 0 && may_be_late) {
+                give_all_back();
+                return Charged::late;
+            }
         }
-        return true;
+        return Charged::all;
+    }
+
+    void give_all_back() noexcept {
+        const bool settled = ticket_.settled_;
+        ticket_.cancel(now_);
+        ticket_.settled_ = settled;
+        ticket_.entries_count_ = 0;
+        moved_on_ = false;
     }
 
     /// Takes what the window has offered or, if that is out of date, asks and takes again.
@@ -230,11 +278,13 @@ class Admitter {
         return StandardWindow::admit(record.state, asked.tick, units, me_.contention);
     }
 
-    /// Refuses when something may have been charged or held already: all of it is given back.
+    /// Refuses, and gives back all that may have been charged or held already.
     bool undo(Refused reason, std::size_t index, bool in_holds) noexcept {
-        ticket_.settled_ = true;
-        ticket_.cancel(now_);
-        ticket_.close();
+        if (ticket_.participant_ != nullptr) {
+            ticket_.settled_ = true;
+            ticket_.cancel(now_);
+            ticket_.close();
+        }
         return refuse(reason, index, in_holds);
     }
 

@@ -101,6 +101,25 @@ TEST_CASE_METHOD(Fixture, "earliest is exact to the nanosecond") {
     CHECK(me.admit(demand, *when).admitted());
 }
 
+TEST_CASE("scopes before one that is ahead of the clock count as late as it does") {
+    const ScratchName scratch;
+    Segment segment = Segment::open(scratch.options());
+    Participant me = segment.join("me");
+    const Limiter a = segment.limiter({"key", "a", Unit::requests, std::chrono::seconds(60)}, 5);
+    const Limiter b = segment.limiter({"key", "b", Unit::requests, std::chrono::seconds(60)}, 5);
+    const Nanos t = now();
+    const Charge ahead[] = {{b, 1}};
+    REQUIRE(me.admit({ahead, {}}, t + std::chrono::seconds(10)).admitted());
+    const Charge both[] = {{a, 1}, {b, 1}};
+    const Admission admission = me.admit({both, {}}, t);
+    REQUIRE(admission.admitted());
+    const Nanos counted = admission.ticket.admitted_at();
+    CHECK(counted > t + std::chrono::seconds(8));
+    // In no window that holds the time of the decision has `a` forgotten it.
+    CHECK(me.usage(a, counted + std::chrono::seconds(60) - Nanos(1)).used == 1);
+    CHECK(me.usage(b, counted + std::chrono::seconds(60) - Nanos(1)).used == 2);
+}
+
 TEST_CASE_METHOD(Fixture, "settling for less gives the rest back into its own window") {
     const Limiter a = limiter("a", 100);
     Admission big = admit({{a, 100}});
