@@ -69,10 +69,11 @@ class Client:
         Client.counts["connections"] += 1
         asked = False
         try:
-            while not Client.done:
+            # Nobody stays for ever: a worker that is never killed would gather all connections.
+            for _ in range(random.randint(2, 10)):
                 await asyncio.sleep(random.uniform(0, 2 * self.pause_s))
-                if reader.at_eof() or reader.exception():
-                    return  # its worker died while nothing was asked
+                if Client.done or reader.at_eof() or reader.exception():
+                    return  # it is over, or the worker died while nothing was asked
                 asked = True
                 await self.ask(reader, writer)
                 asked = False
