@@ -53,9 +53,14 @@ Task<TransportError> Connection::handshake(asio::ssl::context& context, const st
     tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, context);
     tls_->set_verify_mode(asio::ssl::verify_peer);
     tls_->set_verify_callback(asio::ssl::host_name_verification(host));
-    // What SSL_set_tlsext_host_name does, without its C cast; the name is copied.
-    SSL_ctrl(tls_->native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-             const_cast<char*>(host.c_str()));
+    ErrorCode is_name;
+    asio::ip::make_address(host, is_name);
+    // What SSL_set_tlsext_host_name does, without its C cast; the name is copied. RFC 6066 allows no
+    // address there.
+    if (is_name) {
+        SSL_ctrl(tls_->native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 const_cast<char*>(host.c_str()));
+    }
     const auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::client, kAwait);
     clear_deadline();
     if (expired()) co_return TransportError::connect_timeout;

@@ -28,8 +28,10 @@ Deployment::Deployment(const DeploymentConfig& config, const RouterConfig& gener
     limit(shm::Unit::output_tokens, config_.otpm);
     share_by(general.priorities);
     look_up(segment);
-    fixed_fields_ = fmt::format("host: {}\r\n{}user-agent: weir\r\naccept: */*\r\naccept-encoding: identity\r\n",
-                                authority(url), form_.fields());  // identity: usage must be readable
+    // identity: usage must be readable
+    fixed_fields_ = fmt::format(
+        "host: {}\r\n{}user-agent: weir\r\naccept: */*\r\naccept-encoding: identity\r\n", authority(url),
+        form_.fields());
 }
 
 void Deployment::share_by(const PrioritySettings& priorities) {

@@ -1,0 +1,168 @@
+// The pool of connections to one upstream.
+#include <catch2/catch.hpp>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <deque>
+
+#include "rig.hpp"
+#include "tests/support/fake_upstream.hpp"
+
+using namespace weir::router;
+using namespace weir::router::test;
+using weir::test::FakeUpstream;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string kQuestion = R"({"model":"m","messages":[]})";
+
+/// The connections that the requests came over, in the order of their arrival, counted from 0.
+std::vector<std::uint64_t> connections(const FakeUpstream& upstream) {
+    std::vector<std::uint64_t> seen;
+    const auto ledger = upstream.ledger();
+    for (const auto& arrival : ledger.at("arrivals")) seen.push_back(arrival.at("connection"));
+    const auto first = *std::min_element(seen.begin(), seen.end());
+    for (auto& connection : seen) connection -= first;
+    return seen;
+}
+
+/// `count` requests at the same time.
+std::vector<Reply> ask_together(Rig& rig, std::size_t count) {
+    std::deque<std::optional<Reply>> places(count);
+    for (auto& place : places) {
+        asio::co_spawn(rig.io.get_executor(), rig.router().complete(kQuestion),
+                       [&place](std::exception_ptr, Reply reply) { place = std::move(reply); });
+    }
+    const auto end = std::chrono::steady_clock::now() + 30s;
+    const auto waits = [](const auto& place) { return !place.has_value(); };
+    while (std::any_of(places.begin(), places.end(), waits)) {
+        REQUIRE(std::chrono::steady_clock::now() < end);
+        rig.io.run_one_for(10ms);
+    }
+    std::vector<Reply> replies;
+    for (const auto& place : places) replies.push_back(*place);
+    return replies;
+}
+
+/// A port that takes connections no further than the kernel's queue, which is full.
+class Blackhole {
+ public:
+    Blackhole() : listening_(::socket(AF_INET, SOCK_STREAM, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof address;
+        // NOLINTNEXTLINE: the socket interface asks for this cast.
+        auto* const plain = reinterpret_cast<sockaddr*>(&address);
+        REQUIRE(::bind(listening_, plain, size) == 0);
+        REQUIRE(::listen(listening_, 0) == 0);
+        REQUIRE(::getsockname(listening_, plain, &size) == 0);
+        port = ntohs(address.sin_port);
+        for (int& fd : filling_) {
+            fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+            [[maybe_unused]] const int pending = ::connect(fd, plain, size);
+        }
+    }
+    ~Blackhole() {
+        for (const int fd : filling_) ::close(fd);
+        ::close(listening_);
+    }
+    Blackhole(const Blackhole&) = delete;
+    Blackhole& operator=(const Blackhole&) = delete;
+    std::uint16_t port = 0;
+
+ private:
+    int listening_;
+    std::array<int, 4> filling_{};
+};
+
+}  // namespace
+
+TEST_CASE("requests one after the other share a connection, requests at the same time do not") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base())});
+    for (int i = 0; i < 3; ++i) CHECK(rig.ask(kQuestion).status == 200);
+    CHECK(connections(upstream) == std::vector<std::uint64_t>{0, 0, 0});
+    upstream.play(R"([{"stall_ms":50,"times":3}])");
+    ask_together(rig, 3);
+    CHECK(rig.deployment("a").upstream().open() == 3);
+    CHECK(rig.deployment("a").upstream().idle() == 3);
+}
+
+TEST_CASE("no more connections than allowed: further requests wait for one") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{"stall_ms":20,"times":6}])");
+    Rig rig({entry("m", "a", upstream.base()), "",
+             "upstream: {max_connections: 2, connect_timeout_seconds: 20}"});
+    for (const Reply& reply : ask_together(rig, 6)) CHECK(reply.status == 200);
+    for (const auto connection : connections(upstream)) CHECK(connection < 2);
+    CHECK(rig.deployment("a").upstream().open() == 2);
+}
+
+TEST_CASE("but not for ever, and then nothing was sent and nothing is charged") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{"stall_ms":60000}])");
+    Rig rig({entry("m", "a", upstream.base(), "rpm: 10, tpm: 100000, timeout: 1"), "num_retries: 0",
+             "upstream: {max_connections: 1, connect_timeout_seconds: 0.1}"});
+    const auto replies = ask_together(rig, 2);
+    CHECK(replies[0].status == 408);
+    CHECK(replies[1].status == 500);
+    CHECK(rig.used("a") == 1);
+    CHECK(rig.in_flight("a") == 0);
+    CHECK(upstream.arrivals() == 1);
+}
+
+TEST_CASE("an upstream that does not take the connection is given up in time, and costs nothing") {
+    const Blackhole hole;
+    Rig rig({entry("m", "a", "http://127.0.0.1:" + std::to_string(hole.port), "rpm: 10, tpm: 100000"),
+             "num_retries: 0", "upstream: {connect_timeout_seconds: 0.1}"});
+    const Reply reply = rig.ask(kQuestion);
+    CHECK(reply.status == 500);
+    CHECK(rig.used("a") == 0);
+    CHECK(rig.tokens("a") == 0);
+    CHECK(rig.in_flight("a") == 0);
+    CHECK(rig.deployment("a").upstream().open() == 0);
+}
+
+TEST_CASE("idle connections are closed after a while") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base()), "", "upstream: {idle_timeout_seconds: 0.05}"});
+    CHECK(rig.ask(kQuestion).status == 200);
+    const Upstream& pool = rig.deployment("a").upstream();
+    while (pool.idle() > 0) rig.io.run_one_for(100ms);
+    CHECK(pool.open() == 0);
+    CHECK(rig.ask(kQuestion).status == 200);
+    CHECK(connections(upstream).back() > 0);
+}
+
+TEST_CASE("an idle connection that the upstream has closed is found out before it is used") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{"close_idle_connection":true}])");
+    Rig rig({entry("m", "a", upstream.base(), "rpm: 10")});
+    CHECK(rig.ask(kQuestion).status == 200);
+    rig.io.run_for(700ms);
+    CHECK(rig.ask(kQuestion).status == 200);
+    CHECK(rig.used("a") == 2);  // no attempt was lost to it
+    CHECK(upstream.arrivals() == 2);
+}
+
+TEST_CASE("of a name's addresses the first that answers is taken") {
+    const FakeUpstream upstream;  // listens on 127.0.0.1 only; localhost may be ::1 as well
+    const std::string base = "http://localhost:" + std::to_string(upstream.port()) + "/v1";
+    Rig rig({entry("m", "a", base), "", "upstream: {dns_ttl_seconds: 0}"});
+    for (int i = 0; i < 3; ++i) {
+        upstream.play(R"([{"close_idle_connection":true}])");
+        CHECK(rig.ask(kQuestion).status == 200);  // looked up anew each time
+    }
+}
+
+TEST_CASE("a name that nobody knows is an error that costs nothing") {
+    Rig rig({entry("m", "a", "http://weir.invalid", "rpm: 10"), "num_retries: 0"});
+    const Reply reply = rig.ask(kQuestion);
+    CHECK(reply.status == 500);
+    CHECK(rig.used("a") == 0);
+    CHECK(rig.in_flight("a") == 0);
+}
