@@ -5,7 +5,20 @@ include(CMakePackageConfigHelpers)
 get_property(programs GLOBAL PROPERTY WEIR_PROGRAMS)
 install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
-install(TARGETS weir_shm weir_policy weir_router EXPORT weirTargets
+# weir_router, and every library of ours that it stands on.
+set(installed weir_router)
+set(todo weir_router)
+while(todo)
+    list(POP_FRONT todo library)
+    get_target_property(links ${library} LINK_LIBRARIES)
+    foreach(link IN LISTS links)
+        if(link MATCHES "^weir::(.+)$" AND NOT weir_${CMAKE_MATCH_1} IN_LIST installed)
+            list(APPEND installed weir_${CMAKE_MATCH_1})
+            list(APPEND todo weir_${CMAKE_MATCH_1})
+        endif()
+    endforeach()
+endwhile()
+install(TARGETS ${installed} EXPORT weirTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weir)
 install(TARGETS weir_c LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -42,6 +42,7 @@ LINK = re.compile(r"(?<!!)\[[^\]\n]*(?:\n[^\]\n]*)?\]\(([^)\s]+)\)")
 URL = re.compile(r"\bhttps?://([A-Za-z0-9.-]*[A-Za-z0-9])")
 MADE_UP_HOST = re.compile(r"\.(test|example|invalid)$|^([\w-]+\.)*example\.(com|org|net)$|^[\d.]+$")
 CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+MENTION = re.compile(r"(?<![\w/.])docs/[\w/-]+\.(?:md|yaml)\b")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 HEADER_LIST = re.compile(r"\bweir_library\([^)]*\bHEADERS\b([^)]*?)(?:\b[A-Z_]*LIBS\b|\))")
 RULES = []
@@ -100,9 +101,9 @@ def pure_files(tree, rules):
 def public_headers(tree, rules):
     """What is installed includes only what is installed; and shm's part of it names nobody else's library."""
     installed = set()
-    for folder in ("shm", "router"):
-        lists = tree.files.get(f"{folder}/CMakeLists.txt")
-        for found in HEADER_LIST.finditer(lists.text if lists else ""):
+    for lists in tree.of((".txt",), ("shm", "router")):
+        folder = Path(lists.path).parent.as_posix()
+        for found in HEADER_LIST.finditer(lists.text):
             installed |= {f"{folder}/{name}" for name in found.group(1).split()}
     for path in sorted(installed & tree.files.keys()):
         file = tree.files[path]
@@ -339,6 +340,22 @@ def documents(tree, rules):
                 to = place.resolve().relative_to(tree.root).as_posix()
                 if anchor not in anchors.get(to, ()):
                     yield path, line, f"{to} has no heading #{anchor}"
+
+
+@rule
+def mentioned_documents(tree, rules):
+    """A comment that sends its reader to a document that is not there is worse than none."""
+    for file in tree.of(CPP + PYTHON + (".txt", ".cmake", ".sh", ".def", ".md")):
+        if file.path.startswith("tests/tidy/"):
+            continue
+        for found in MENTION.finditer(file.text):
+            name = found.group(0)
+            if not (tree.root / name).exists() and name not in rules["absent"]["documents"]:
+                yield file.path, file.line_at(found.start()), f"there is no {name}"
+    index = tree.files.get("docs/README.md")
+    for file in tree.of((".md",), ("docs",)):
+        if index and file is not index and file.path.removeprefix("docs/") not in index.text:
+            yield file.path, 1, "docs/README.md does not name it"
 
 
 def check(root):

@@ -47,6 +47,8 @@ allowed = ["api.openai.com"]
 [tested_by]
 [dead]
 files = []
+[absent]
+documents = []
 """
 
 WORD = """#pragma once
@@ -215,7 +217,7 @@ class TidyTest(unittest.TestCase):
         self.planted("docs/README.md", "http:" + "//host.io/x\n", "no host of")
         for host in ("127.0.0.1:1", "up:1", "a.test", "api.openai.com", "www.example.org"):
             harmless = f"http://{host}/x"
-            self.assertEqual(self.offences({"docs/x.md": f"# X\n\n{harmless}\n"}), [])
+            self.assertEqual(self.offences({"scripts/x.sh": f"# {harmless}\n"}), [])
 
     def test_test_names(self):
         self.planted("tests/shm/a_test.cpp", 'TEST_CASE("a; b") {}\n', "no ; in a test's name")
@@ -241,7 +243,14 @@ class TidyTest(unittest.TestCase):
         self.planted("docs/README.md", "# Another\n", "2 titles")
         self.planted("docs/README.md", "[x](gone.md)\n", "leads nowhere")
         self.planted("docs/README.md", "[x](#gone)\n", "no heading #gone")
-        self.planted("docs/b.md", "# B\n\n[x](README.md#gone)\n", "docs/README.md has no heading")
+        also = {"docs/README.md": CLEAN["docs/README.md"] + "b.md\n"}
+        self.planted("docs/b.md", "# B\n\n[x](README.md#gone)\n", "docs/README.md has no heading", also=also)
+
+
+    def test_mentioned_documents(self):
+        self.planted("shm/a.cpp", "// docs/gone.md says why\n", "there is no docs/gone.md")
+        self.planted("docs/b.md", "# B\n", "docs/README.md does not name it")
+        self.assertEqual(self.offences({"shm/a.cpp": CLEAN["shm/a.cpp"] + "// docs/README.md\n"}), [])
 
 
 class FunctionsTest(unittest.TestCase):
