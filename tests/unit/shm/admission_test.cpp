@@ -4,6 +4,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "scratch_segment.hpp"
@@ -15,6 +16,10 @@ using weir::shm::test::ScratchName;
 namespace {
 
 constexpr Nanos kSecond = std::chrono::seconds(1);
+
+// A ticket can be handed on, and never be held twice.
+static_assert(std::is_nothrow_move_constructible_v<Ticket> && std::is_nothrow_move_assignable_v<Ticket>);
+static_assert(!std::is_copy_constructible_v<Ticket> && !std::is_copy_assignable_v<Ticket>);
 
 struct Fixture {
     ScratchName scratch;
@@ -216,10 +221,18 @@ TEST_CASE_METHOD(Fixture, "a limit can be changed without losing what is used") 
 }
 
 TEST_CASE_METHOD(Fixture, "windows of one name and several lengths and units stand side by side") {
+    const Limiter second = segment.limiter({"key", "a", Unit::requests, kSecond}, 5);
     const Limiter minute = segment.limiter({"key", "a", Unit::requests, 60 * kSecond}, 10);
     const Limiter day = segment.limiter({"key", "a", Unit::requests, 86400 * kSecond}, 15);
     const Limiter tokens = segment.limiter({"key", "a", Unit::tokens, 60 * kSecond}, 1000);
-    for (int i = 0; i < 10; ++i) CHECK(admit({{minute, 1}, {day, 1}, {tokens, 10}}).admitted());
+    for (int i = 0; i < 10; ++i) {
+        if (i == 5) {
+            CHECK(admit({{minute, 1}, {day, 1}, {tokens, 10}, {second, 1}}).refusal.index == 3);
+            t += 2 * kSecond;
+        }
+        CHECK(admit({{minute, 1}, {day, 1}, {tokens, 10}, {second, 1}}).admitted());
+    }
+    CHECK(used(tokens) == 100);
     CHECK_FALSE(admit({{minute, 1}, {day, 1}}).admitted());
     t += 62 * kSecond;
     for (int i = 0; i < 5; ++i) CHECK(admit({{minute, 1}, {day, 1}}).admitted());

@@ -2,6 +2,7 @@
 #include "shm/segment.hpp"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,6 +60,26 @@ void create_and_die(const SegmentOptions& options, CreationStep step) {
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);
     REQUIRE(WIFSIGNALED(status));
+}
+
+/// What becomes of opening as user 65534 in group `group`: its reason, or 99 if the child cannot become that.
+int open_as_nobody(const SegmentOptions& options, gid_t group) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        if (::setgroups(0, nullptr) != 0 || ::setgid(group) != 0 || ::setuid(65534) != 0) ::_exit(99);
+        const Attach reason = reason_of([&] {
+            Segment segment = Segment::open(options);
+            Participant me = segment.join("nobody");
+            const Charge charge{segment.limiter({"key", "a"}, 10), 1};
+            if (!me.admit({{&charge, 1}, {}}, now()).admitted()) ::_exit(98);
+        });
+        ::_exit(static_cast<int>(reason));
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
 }
 
 }  // namespace
@@ -137,6 +158,39 @@ TEST_CASE("the mode is 0600, or 0660 with a group") {
     const Segment group = Segment::open(options);
     REQUIRE(::stat(shared.path().c_str(), &status) == 0);
     CHECK((status.st_mode & 0777) == 0660);
+}
+
+TEST_CASE("users of one group share a segment, and others may not") {
+    if (::geteuid() != 0) return;  // only root can become somebody else
+    const struct group* shared = ::getgrnam("daemon");
+    if (shared == nullptr) return;
+    const ScratchName scratch;
+    SegmentOptions options = scratch.options();
+    options.group = shared->gr_name;
+    const gid_t group = shared->gr_gid;
+    Segment segment = Segment::open(options);
+    Participant me = segment.join("root");
+    CHECK(open_as_nobody(options, group) == static_cast<int>(Attach::attached));
+    CHECK(me.usage(segment.limiter({"key", "a"}, 10), now()).used == 1);
+    CHECK(open_as_nobody(options, 65534) == static_cast<int>(Attach::no_permission));
+
+    const ScratchName own;
+    const Segment private_one = Segment::open(own.options());
+    CHECK(open_as_nobody(own.options(), 65534) == static_cast<int>(Attach::no_permission));
+}
+
+TEST_CASE("an upgrade of the same layout finds its counters, whatever version made them") {
+    const ScratchName scratch;
+    {
+        Segment old = Segment::open(scratch.options());
+        Participant me = old.join("old");
+        const Charge charge{old.limiter({"key", "a"}, 10), 4};
+        me.admit({{&charge, 1}, {}}, now()).ticket.close();
+    }
+    write_word(scratch.path(), offsetof(Header, program), 0x302e'302e'30);  // "0.0.0"
+    Segment upgraded = Segment::open(scratch.options());
+    Participant me = upgraded.join("new");
+    CHECK(me.usage(upgraded.limiter({"key", "a"}, 10), now()).used == 4);
 }
 
 TEST_CASE("what is no segment is refused and left alone") {
