@@ -187,12 +187,17 @@ class Admitter {
             // Whoever will write the head wants its line for itself at once; whoever is going to be refused
             // had better share it.
             if (me_.admitting) fetch_for_writing(&record);
+            const RecordTicks ticks(record);
             if (!still_lives(record, charge.limiter.generation)) return undo(Refused::evicted, i, false);
             if (charge.units == 0) continue;
             Asked& asked = asked_[i];
-            asked.tick = RecordTicks(record).at(now_);
+            asked.tick = ticks.at(now_);
             if (!sane(record, asked.tick)) return undo(Refused::corrupt, i, false);
             asked.offer = StandardWindow::offer(record.state, asked.tick, charge.units);
+            // Whoever evicts changes `life` and then closes the head. A head that was closed shows the change
+            // here; one that is closed later is found by the compare-and-swap that takes the offer. Looked
+            // at now and not after that: by then the line may be with another process.
+            if (!still_lives(record, charge.limiter.generation)) return undo(Refused::evicted, i, false);
             if (asked.offer.verdict != Verdict::admitted) {
                 return undo(reason_of(asked.offer.verdict), i, false);
             }
@@ -226,31 +231,24 @@ class Admitter {
             const Charge& charge = demand_.charges[i];
             WindowRecord& record = *charge.limiter.record;
             const std::uint64_t generation = charge.limiter.generation;
-            Ticket::Entry& entry = ticket_.entries_[i];
-            entry = {&record, generation, 0, now_, 0, 0, 0, 0};
-            ++ticket_.entries_count_;
-            if (charge.units == 0) continue;
-            const Decision decision = take(record, charge.units, asked_[i]);
-            if (decision.verdict != Verdict::admitted) {
-                undo(reason_of(decision.verdict), i, false);
-                return Charged::none;
+            std::uint64_t tick = 0;
+            bool late = false;
+            if (charge.units != 0) {
+                if (const auto reason = take(charge, asked_[i])) {
+                    undo(*reason, i, false);
+                    return Charged::none;
+                }
+                tick = asked_[i].offer.tick;
+                late = tick > asked_[i].tick;
             }
-            // Whoever evicts closes the head after it has changed `life`. So if this charge came after
-            // that, the change shows here, and the charge is left to expire: what it stands in may be
-            // another limiter.
-            if (!still_lives(record, generation)) {
-                undo(Refused::evicted, i, false);
-                return Charged::none;
-            }
-            const bool late = decision.tick > asked_[i].tick;
             if (late) {
-                ticket_.admitted_at_ = now_ = RecordTicks(record).start_of(decision.tick);
+                ticket_.admitted_at_ = now_ = RecordTicks(record).start_of(tick);
                 moved_on_ = true;
             }
-            entry.tick = decision.tick;
-            entry.counted_at = now_;
-            entry.reserved = entry.total = charge.units;
-            record_charge(me_, record, generation, Recorded::admit, charge.units, decision.tick, now_);
+            ticket_.entries_[i] = {&record, generation, tick, now_, charge.units, 0, 0, charge.units};
+            ++ticket_.entries_count_;
+            if (charge.units == 0) continue;
+            record_charge(me_, record, generation, Recorded::admit, charge.units, tick, now_);
             if (late && i != 0 && may_be_late) {
                 give_all_back();
                 return Charged::late;
@@ -267,17 +265,30 @@ class Admitter {
         moved_on_ = false;
     }
 
-    /// Takes what the window has offered or, if that is out of date, asks and takes again.
-    Decision take(WindowRecord& record, Units units, Asked& asked) noexcept {
+    /// Takes what the window has offered or, if that is out of date, asks and takes again. Empty when it is
+    /// taken; `asked.offer` then has the tick.
+    std::optional<Refused> take(const Charge& charge, Asked& asked) noexcept {
+        WindowRecord& record = *charge.limiter.record;
         if (!moved_on_) {
-            if (StandardWindow::take(record.state, asked.offer, units)) {
-                return {Verdict::admitted, asked.offer.tick};
-            }
+            if (StandardWindow::take(record.state, asked.offer, charge.units)) return std::nullopt;
             ++me_.contention.retries;
         }
+        return take_anew(charge, asked);
+    }
+
+    [[gnu::noinline]] std::optional<Refused> take_anew(const Charge& charge, Asked& asked) noexcept {
+        WindowRecord& record = *charge.limiter.record;
+        fetch_for_writing(&record);
         asked.tick = RecordTicks(record).at(now_);
-        if (!sane(record, asked.tick)) return {Verdict::corrupt, asked.tick};
-        return StandardWindow::admit(record.state, asked.tick, units, me_.contention);
+        if (!sane(record, asked.tick)) return Refused::corrupt;
+        const Decision decision =
+            StandardWindow::admit(record.state, asked.tick, charge.units, me_.contention);
+        if (decision.verdict != Verdict::admitted) return reason_of(decision.verdict);
+        // If this charge came after the head was closed for an eviction, the change of `life` shows here, and
+        // the charge is left to expire: what it stands in may be another limiter.
+        if (!still_lives(record, charge.limiter.generation)) return Refused::evicted;
+        asked.offer.tick = decision.tick;
+        return std::nullopt;
     }
 
     /// Refuses, and gives back all that may have been charged or held already.

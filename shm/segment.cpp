@@ -58,11 +58,11 @@ class WindowKeeper final : public RecordKeeper {
         const bool garbage = last >= kTickMax / 2;
         const std::uint64_t first =
             last == 0 || garbage ? today : last + 2ull * StandardGeometry::kRing;
-        // ORDER(parameters): published by the release of `life` that ends the making.
-        record.reciprocal.store(scale.reciprocal(), std::memory_order_relaxed);
-        record.base.store(first - today, std::memory_order_relaxed);  // ORDER(parameters)
+        // ORDER(parameters): release, after `life` has said that the record is being made: see RecordTicks.
+        record.reciprocal.store(scale.reciprocal(), std::memory_order_release);
+        record.base.store(first - today, std::memory_order_release);  // ORDER(parameters)
         record.limit_since.store(static_cast<std::uint64_t>(now().count()),
-                                 std::memory_order_relaxed);   // ORDER(parameters)
+                                 std::memory_order_relaxed);   // ORDER(limit): for the auditor
         state.limit.store(limit_, std::memory_order_relaxed);  // ORDER(limit): on its own
         // Moving the ring on by more than its length empties it, in the same lock-free steps as any
         // other move: somebody who is still at the old life does no harm, and helps at worst.

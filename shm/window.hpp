@@ -345,7 +345,8 @@ class Window {
 
     /// Moves the head from the word `head` to tick `to` >= epoch, or one stride towards it, filling the edges
     /// in between. Gives up as soon as another process got further; the caller looks again.
-    [[gnu::noinline]] static void move(State& state, std::uint64_t to, std::uint64_t head, std::uint64_t epoch) noexcept {
+    [[gnu::noinline]] static void move(State& state, std::uint64_t to, std::uint64_t head,
+                                       std::uint64_t epoch) noexcept {
         const std::uint64_t from = full_tick(head, epoch);
         if (to - from > kStrideMax) to = from + kStrideMax;
         // ORDER(head): after the epoch was read: the head that `from` was told by still stands, so the new

@@ -20,9 +20,10 @@ struct RecordTicks {
     std::uint64_t base;
 
     explicit RecordTicks(const WindowRecord& record) noexcept
-        // ORDER(parameters): these change only between lives; the life's acquire came before.
-        : scale(TickScale::from_reciprocal(record.reciprocal.load(std::memory_order_relaxed))),
-          base(record.base.load(std::memory_order_relaxed)) {}  // ORDER(parameters)
+        // ORDER(parameters): these change only between lives. Acquire: who looks at `life` after these and
+        // finds it unchanged has read parameters of that life, and not of the next one's making.
+        : scale(TickScale::from_reciprocal(record.reciprocal.load(std::memory_order_acquire))),
+          base(record.base.load(std::memory_order_acquire)) {}  // ORDER(parameters)
 
     std::uint64_t at(Nanos now) const noexcept { return scale.tick_at(now) + base; }
     Nanos start_of(std::uint64_t tick) const noexcept { return scale.start_of(tick - base); }
