@@ -32,7 +32,8 @@ class Worker {
 
     Options options_;
     router::RouterOptions router_options_;
-    router::asio::io_context io_{1};
+    // Its sockets belong to one thread and need no locks; the resolver's thread only posts to it.
+    router::asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
     Service service_;
     Server server_;
     router::asio::signal_set signals_;

@@ -10,18 +10,26 @@ namespace {
 /// under load the question would cost a system call for each request and say yes.
 constexpr shm::Nanos kAskAfterIdle = std::chrono::milliseconds(500);
 
+/// Trust in the system's certificates: read when it is first needed, and once in a process, for there are
+/// hundreds of them, which take tens of milliseconds and two megabytes.
+asio::ssl::context& system_trust() {
+    static asio::ssl::context context = [] {
+        asio::ssl::context made(asio::ssl::context::tls_client);
+        ErrorCode ignored;  // without certificates every handshake fails, and says so
+        made.set_default_verify_paths(ignored);
+        return made;
+    }();
+    return context;
+}
+
 }  // namespace
 
 Upstream::Upstream(asio::io_context& io, Pulse& pulse, const Url& url,
                    const ConnectionSettings& settings)
     : io_(io), pulse_(pulse), url_(url), settings_(settings) {
-    if (url_.tls) {
+    if (url_.tls && !settings_.ca_file.empty()) {
         tls_ = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
-        if (settings_.ca_file.empty()) {
-            tls_->set_default_verify_paths();
-        } else {
-            tls_->load_verify_file(settings_.ca_file);
-        }
+        tls_->load_verify_file(settings_.ca_file);
     }
     pulse_.on_beat([this](shm::Nanos now) { close_idle(now); });
 }
@@ -99,8 +107,9 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
         resolved_at_ = {};  // the name may have moved
         co_return error;
     }
-    if (!tls_) co_return TransportError::none;
-    co_return co_await connection.handshake(*tls_, url_.host, deadline);
+    if (!url_.tls) co_return TransportError::none;
+    asio::ssl::context& trust = tls_ ? *tls_ : system_trust();
+    co_return co_await connection.handshake(trust, url_.host, deadline);
 }
 
 Task<TransportError> Upstream::resolve() {

@@ -16,7 +16,7 @@ namespace weir::router {
 
 class Upstream {
  public:
-    /// `pulse` must outlive it. Reads the trusted certificates if `url` is https.
+    /// `pulse` must outlive it. Reads `settings.ca_file`, if there is one and `url` is https.
     Upstream(asio::io_context& io, Pulse& pulse, const Url& url, const ConnectionSettings& settings);
 
     struct Acquired {
@@ -54,7 +54,7 @@ class Upstream {
     Pulse& pulse_;
     Url url_;
     ConnectionSettings settings_;
-    std::unique_ptr<asio::ssl::context> tls_;
+    std::unique_ptr<asio::ssl::context> tls_;  // with settings_.ca_file; null without
     std::vector<Tcp::endpoint> endpoints_;
     shm::Nanos resolved_at_{};
     std::vector<std::unique_ptr<Connection>> idle_;  // the latest used last: it is the likeliest alive
