@@ -63,7 +63,9 @@ std::string pass_text(const Judgement& judgement, const Rules& rules) {
 
 Json tally_json(const Tally& tally) {
     Json errors = Json::object();
-    for_each_error(tally, [&](Outcome outcome, std::uint64_t count) { errors[name_of(outcome).data()] = count; });
+    for_each_error(tally, [&](Outcome outcome, std::uint64_t count) {
+        errors[name_of(outcome).data()] = count;
+    });
     return {{"requests", tally.total()},
             {"successes", tally.successes()},
             {"refusals", tally.refusals()},

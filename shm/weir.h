@@ -145,7 +145,8 @@ WEIR_API int weir_join(weir_segment_t* segment, const char* role, weir_actor_t**
 WEIR_API void weir_leave(weir_actor_t* actor);
 
 /* The limiter of that scope (1 .. 31 bytes, no ':'), name, unit (a weir_unit) and window (10 ms ..
- * 366 days); made if it is new; its limit set to `limit` (1 .. 2^39 - 1) either way, and its counters kept. */
+ * 366 days); made if it is new; its limit set to `limit` (1 .. 2^39 - 1) either way, its counters
+ * kept. */
 WEIR_API int weir_limiter(weir_segment_t* segment, const char* scope, const char* name,
                           int unit, uint64_t window_ms, uint64_t limit, weir_limiter_t* limiter);
 

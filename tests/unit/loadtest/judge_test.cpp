@@ -89,7 +89,8 @@ TEST_CASE("a broken limit is told with its figures") {
 }
 
 TEST_CASE("batches count together only if all of both lies within less than a window") {
-    // From the start of the first to the end of the second is exactly 60 s: the first unit can have come back.
+    // From the start of the first to the end of the second is exactly 60 s: the first unit can have come
+    // back.
     CHECK(judge_batches({batch(0s, 200), batch(59900ms, 200)}, expecting(200)) == Faults{});
     CHECK(judge_batches({batch(0s, 200), batch(59900ms - 1ns, 200)}, expecting(200)) ==
           Faults{Fault::limit_broken});
@@ -316,7 +317,8 @@ TEST_CASE("refusals while an upstream had room are capacity unused") {
 }
 
 TEST_CASE("of a ledger's limit 98 percent must be used, rounded up") {
-    for (const auto& [limit, needed] : {std::pair(100u, 98u), {10u, 10u}, {1u, 1u}, {51u, 50u}, {1000u, 980u}}) {
+    for (const auto& [limit, needed] :
+         {std::pair(100u, 98u), {10u, 10u}, {1u, 1u}, {51u, 50u}, {1000u, 980u}}) {
         Ledger enough = ledger(limit);
         arrive(enough, 10ms, needed);
         CHECK(judge_ledger({batch(0s, needed)}, enough) == Faults{});

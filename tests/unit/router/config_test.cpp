@@ -70,9 +70,11 @@ TEST_CASE("everything that a deployment may have") {
 model_list:
   - model_name: g
     litellm_params:
-      {model: openai/m, api_base: "https://h/v1", api_key: k, organization: org, itpm: 10, otpm: 20, weight: 9, order: 1,
+      {model: openai/m, api_base: "https://h/v1", api_key: k, organization: org, itpm: 10,
+       otpm: 20, weight: 9, order: 1,
        max_parallel_requests: 7, timeout: 30, stream_timeout: 2.5, max_retries: 3, cooldown_time: 60,
-       input_cost_per_token: 0.000001, output_cost_per_token: 0.000002, weir_cost: max, extra_headers: {x-a: b}}
+       input_cost_per_token: 0.000001, output_cost_per_token: 0.000002, weir_cost: max,
+        extra_headers: {x-a: b}}
     model_info: {id: mine, mode: chat, base_model: gpt-4o, max_input_tokens: 128000, note: {anything: [1]}}
 )")
                        .model_list[0];
@@ -217,7 +219,8 @@ weir_settings:
   window_seconds: 0.5
   upstream_timeout_seconds: 30
   queue: {max_wait_seconds: 15, max_depth: 100}
-  upstream: {max_connections: 5, connect_timeout_seconds: 1, idle_timeout_seconds: 2, dns_ttl_seconds: 3, ca_file: /x}
+  upstream: {max_connections: 5, connect_timeout_seconds: 1, idle_timeout_seconds: 2,
+             dns_ttl_seconds: 3, ca_file: /x}
   fail_mode: closed
   expected_hosts: 3
   drain_seconds: 5

@@ -258,8 +258,10 @@ TEST_CASE("deep nesting is refused, not followed") {
 
 TEST_CASE("truncated and damaged bodies are refused exactly when they are not JSON") {
     const std::string body =
-        R"({"model":"gpt","messages":[{"role":"user","content":"a \"quoted\" \u00e9 text\n"},{"x":[1,-2.5e3,null]}],)"
-        R"("stream":true,"stream_options":{"include_usage":false},"max_tokens":5,"priority":9,"k":{"":[[],{}]}})";
+        R"({"model":"gpt","messages":[{"role":"user","content":"a \"quoted\" \u00e9 text\n"},)"
+        R"({"x":[1,-2.5e3,null]}],)"
+        R"("stream":true,"stream_options":{"include_usage":false},"max_tokens":5,)"
+        R"("priority":9,"k":{"":[[],{}]}})";
     RequestReader reader;
     for (std::size_t size = 0; size < body.size(); ++size) {
         CHECK(std::holds_alternative<BadRequest>(reader.read(body.substr(0, size))));

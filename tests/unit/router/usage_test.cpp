@@ -80,7 +80,8 @@ TEST_CASE("usage of a JSON answer") {
     const auto details = usage_of(
         AnswerKind::json,
         R"({"usage":{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":4,"total_tokens":77},)"
-        R"("completion_tokens":12,"completion_tokens_details":{"completion_tokens":99,"reasoning_tokens":3}}})");
+        R"("completion_tokens":12,"completion_tokens_details":{"completion_tokens":99,)"
+        R"("reasoning_tokens":3}}})");
     CHECK(numbers(details) == Numbers{9, 12, 21});
     CHECK(details->cached_tokens == 4);
 }
