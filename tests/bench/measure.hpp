@@ -51,7 +51,7 @@ class Subject {
     std::string name_;
 };
 
-/// A loop of one thread, measured by the CPU time that it takes.
+/// A loop of one thread, measured by the CPU time that it takes once it is warm.
 class Loop final : public Subject {
  public:
     /// `body(n)` does n operations.

@@ -49,9 +49,8 @@ TEST_CASE("subjects take turns, after one that does not count") {
     std::vector<std::unique_ptr<Subject>> subjects;
     for (const char name : {'a', 'b'}) {
         subjects.push_back(
-            std::make_unique<Loop>(std::string(1, name), 3, [&order, name](std::uint64_t count) {
-                CHECK(count == 3);
-                order += name;
+            std::make_unique<Loop>(std::string(1, name), 4, [&order, name](std::uint64_t count) {
+                if (count == 4) order += name;  // and not the warming up
             }));
     }
     const std::vector<Row> rows = measure(subjects, 2, [] { return false; });
