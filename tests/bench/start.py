@@ -4,7 +4,9 @@
     tests/bench/start.py [--build DIR] [--starts N] [--json]
 
 A start is the time from the fork of weir-proxy until /health/liveliness is answered, with a new segment each
-time. Memory is read from /proc/PID/smaps_rollup: of two workers, after 100 connections to each have carried
+time; and, for a machine that has other things to do, the processor time that it took of that.
+
+Memory is read from /proc/PID/smaps_rollup: of two workers, after 100 connections to each have carried
 requests and while they are open. `private` is what a worker has for itself; the rest of `rss` are pages of
 the program, of its libraries and of the segment, which all workers share.
 """
@@ -37,16 +39,16 @@ REQUEST = (b"POST /v1/chat/completions HTTP/1.1\r\nhost: weir\r\nauthorization: 
 
 
 def time_start(folder, build):
-    """Seconds from the fork until it answers."""
+    """Milliseconds from the fork until it answers, and of them those on a processor."""
     with programs.segment("start") as segment:
         port = programs.free_port()
         began = time.perf_counter()
         config = CONFIG.format(upstream="http://127.0.0.1:9", segment=segment)
-        with programs.Proxy(folder, config, port=port, build=build, wait=False):
+        with programs.Proxy(folder, config, port=port, build=build, wait=False) as proxy:
             while True:
                 with contextlib.suppress(OSError):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/health/liveliness", timeout=5).read()
-                    return time.perf_counter() - began
+                    return 1000 * (time.perf_counter() - began), programs.thread_cpu_ms(proxy.pid)
                 time.sleep(0.0005)
 
 
@@ -81,19 +83,21 @@ def main():
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="weir-start-") as folder:
-        starts = sorted(1000 * time_start(folder, args.build) for _ in range(args.starts))
+        starts = [time_start(folder, args.build) for _ in range(args.starts)]
         with contextlib.ExitStack() as stack:
             segment = stack.enter_context(programs.segment("start"))
             fake = stack.enter_context(programs.FakeServer(folder, "--rpm", "0", build=args.build))
             config = CONFIG.format(upstream=fake.url, segment=segment)
             proxy = stack.enter_context(programs.Proxy(folder, config, workers=2, build=args.build))
+            programs.wait_until(lambda: len(proxy.workers()) == proxy.worker_count)
             memory = asyncio.run(measure_memory(proxy))
-    median = statistics.median(starts)
+    wall, cpu = ({"median": statistics.median(column), "min": min(column), "max": max(column)}
+                 for column in zip(*starts))
     if args.json:
-        start = {"median": median, "min": starts[0], "max": starts[-1]}
-        print(json.dumps({"start_ms": start, "workers": memory}))
+        print(json.dumps({"start_ms": wall, "start_cpu_ms": cpu, "workers": memory}))
         return
-    print(f"ready after {median:.1f} ms (median of {args.starts}; {starts[0]:.1f} to {starts[-1]:.1f} ms)")
+    for name, ms in (("ready after", wall), ("on a processor", cpu)):
+        print(f"{name} {ms['median']:.1f} ms (median of {args.starts}; {ms['min']:.1f} to {ms['max']:.1f})")
     for worker in memory:
         print("a worker with {descriptors} descriptors: rss {rss} KiB, pss {pss} KiB, private {private} KiB"
               .format(**worker))
