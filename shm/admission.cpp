@@ -78,6 +78,19 @@ std::optional<Refused> why_not(const Charge& charge, Nanos now) noexcept {
     return reason_of(verdict);
 }
 
+/// The time at which a demand is decided: `now`, or that of the limiter that is furthest ahead of it.
+Nanos decided_at(const Demand& demand, Nanos now) noexcept {
+    for (const Charge& charge : demand.charges) {
+        if (!charge.limiter || charge.units == 0) continue;
+        if (!still_lives(*charge.limiter.record, charge.limiter.generation)) continue;
+        const WindowRecord& record = *charge.limiter.record;
+        // ORDER(epoch): only a time to ask for; the window reads it again.
+        const std::uint64_t epoch = record.state.epoch.load(std::memory_order_relaxed);
+        if (sane(record, RecordTicks(record).at(now))) now = counted_at(record, epoch, now);
+    }
+    return now;
+}
+
 /// The same limiter twice in one demand asks for the sum: the units of all charges up to `index` on
 /// it.
 Charge merged(std::span<const Charge> charges, std::size_t index) noexcept {
@@ -333,6 +346,7 @@ Admission Participant::admit(const Demand& demand, Nanos now) noexcept {
 
 bool Participant::would_admit(const Demand& demand, Nanos now) const noexcept {
     if (!impl_ || !impl_->usable() || too_many(demand)) return false;
+    now = decided_at(demand, now);
     for (std::size_t i = 0; i < demand.charges.size(); ++i) {
         if (why_not(merged(demand.charges, i), now)) return false;
     }
@@ -346,6 +360,7 @@ bool Participant::would_admit(const Demand& demand, Nanos now) const noexcept {
 std::optional<Nanos> Participant::earliest(const Demand& demand, Nanos now) const noexcept {
     if (!impl_ || !impl_->usable() || too_many(demand)) return std::nullopt;
     Nanos latest = now;
+    now = decided_at(demand, now);
     for (std::size_t i = 0; i < demand.charges.size(); ++i) {
         const Charge charge = merged(demand.charges, i);
         if (!charge.limiter || !still_lives(*charge.limiter.record, charge.limiter.generation)) {
