@@ -91,8 +91,7 @@ Nanos decided_at(const Demand& demand, Nanos now) noexcept {
     return now;
 }
 
-/// The same limiter twice in one demand asks for the sum: the units of all charges up to `index` on
-/// it.
+/// The same limiter twice in one demand asks for the sum: the units of its charges up to `index`.
 Charge merged(std::span<const Charge> charges, std::size_t index) noexcept {
     Charge sum = charges[index];
     for (std::size_t i = 0; i < index; ++i) {
@@ -172,11 +171,8 @@ class Admitter {
         StandardWindow::Offer offer;
     };
 
-    enum class Charged : std::uint8_t {
-        all,
-        none,  // refused
-        late,  // the decision's time has moved on while earlier scopes were charged: ask all again
-    };
+    /// `late`: the decision's time has moved on while earlier scopes were charged, so all are asked again.
+    enum class Charged : std::uint8_t { all, none, late };
 
     /// Others must move a limiter on by a tick within each round, so there is hardly ever a second one.
     static constexpr unsigned kRoundsMax = 100;
@@ -186,13 +182,13 @@ class Admitter {
     bool ask() noexcept {
         for (unsigned round = 0; round < kRoundsMax; ++round) {
             const Nanos asked_at = now_;
-            if (!ask_once()) return false;
+            if (!ask_once(round + 1 == kRoundsMax)) return false;
             if (now_ == asked_at || demand_.charges.size() == 1) break;
         }
         return true;
     }
 
-    bool ask_once() noexcept {
+    bool ask_once(bool last) noexcept {
         for (std::size_t i = 0; i < demand_.charges.size(); ++i) {
             const Charge& charge = demand_.charges[i];
             if (!charge.limiter) return undo(Refused::evicted, i, false);
@@ -212,6 +208,9 @@ class Admitter {
             // at now and not after that: by then the line may be with another process.
             if (!still_lives(record, charge.limiter.generation)) return undo(Refused::evicted, i, false);
             if (asked.offer.verdict != Verdict::admitted) {
+                const Nanos asked_at = now_;
+                if (!last && demand_.charges.size() > 1) now_ = decided_at(demand_, now_);
+                if (now_ != asked_at) return true;  // a scope further on is ahead: ask as late as it is
                 return undo(reason_of(asked.offer.verdict), i, false);
             }
             if (asked.offer.tick > asked.tick) {
