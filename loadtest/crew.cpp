@@ -45,6 +45,25 @@ std::string describe_end(pid_t pid) {
     return fmt::format("ended with status {}", WEXITSTATUS(status));
 }
 
+/// Adds what another process did of the same batch.
+void join(Batch& whole, const Batch& part) {
+    if (part.tally.total() == 0) return;
+    whole.start = whole.tally.total() == 0 ? part.start : std::min(whole.start, part.start);
+    whole.end = std::max(whole.end, part.end);
+    whole.tally.add(part.tally);
+}
+
+/// An answer may come after those of the next slice, and a process that is late may begin with one after
+/// others began with the next: widens slices so that neither starts nor ends go down.
+void put_in_order(std::vector<Batch>& slices) {
+    for (std::size_t i = 1; i < slices.size(); ++i) {
+        slices[i].end = std::max(slices[i].end, slices[i - 1].end);
+    }
+    for (std::size_t i = slices.size(); i-- > 1;) {
+        slices[i - 1].start = std::min(slices[i - 1].start, slices[i].start);
+    }
+}
+
 }  // namespace
 
 std::uint64_t share_of(std::uint64_t requests, unsigned workers, unsigned index) noexcept {
@@ -137,36 +156,66 @@ std::optional<Report> Crew::next_report(std::optional<Nanos> deadline, Member*& 
     }
 }
 
+void Crew::send_order(Member& member, const Order& order) {
+    member.busy = order.requests > 0;
+    member.batch = {};
+    // A worker that is gone is reported by the read that follows.
+    if (member.busy) send_message(member.socket, order);
+}
+
+void Crew::gather(const Progress& progress, const std::function<void(const Report&)>& take) {
+    const auto is_busy = [](const Member& member) { return member.busy; };
+    while (std::any_of(members_.begin(), members_.end(), is_busy)) {
+        Member* from = nullptr;
+        const auto report = next_report(std::nullopt, from);
+        if (report->kind == Report::Kind::slice) {
+            take(*report);
+            continue;
+        }
+        from->batch = report->batch;
+        from->busy = report->kind != Report::Kind::done;
+        if (!from->busy) take(*report);
+        std::uint64_t answered = 0;
+        for (const Member& member : members_) answered += member.batch.tally.total();
+        progress(answered);
+    }
+}
+
 Batch Crew::run_batch(std::uint64_t requests, const Progress& progress) {
     Order order;
     order.start = shm::now() + kHeadStart;
     const auto workers = static_cast<unsigned>(members_.size());
     for (unsigned i = 0; i < workers; ++i) {
         order.requests = share_of(requests, workers, i);
-        members_[i].busy = order.requests > 0;
-        members_[i].batch = {};
-        // A worker that is gone is reported by the read that follows.
-        if (members_[i].busy) send_message(members_[i].socket, order);
+        send_order(members_[i], order);
     }
-    const auto is_busy = [](const Member& member) { return member.busy; };
-    while (std::any_of(members_.begin(), members_.end(), is_busy)) {
-        Member* from = nullptr;
-        const auto report = next_report(std::nullopt, from);
-        from->batch = report->batch;
-        from->busy = report->kind != Report::Kind::done;
-        std::uint64_t answered = 0;
-        for (const Member& member : members_) answered += member.batch.tally.total();
-        progress(answered);
-    }
+    gather(progress, [](const Report&) {});
     Batch whole;
-    whole.start = Nanos::max();
-    for (const Member& member : members_) {
-        if (member.batch.tally.total() == 0) continue;
-        whole.start = std::min(whole.start, member.batch.start);
-        whole.end = std::max(whole.end, member.batch.end);
-        whole.tally.add(member.batch.tally);
-    }
+    for (const Member& member : members_) join(whole, member.batch);
     return whole;
+}
+
+OpenLoop Crew::run_open_loop(std::uint64_t requests, Nanos interval, Nanos slice, const Progress& progress) {
+    Order order;
+    order.start = shm::now() + kHeadStart;
+    order.slice = slice;
+    const auto workers = static_cast<unsigned>(members_.size());
+    order.interval = interval * workers;
+    for (unsigned i = 0; i < workers; ++i) {
+        order.first = interval * i;
+        order.requests = share_of(requests, workers, i);
+        send_order(members_[i], order);
+    }
+    OpenLoop loop;
+    const auto last = interval * static_cast<std::int64_t>(requests - 1);
+    loop.slices.resize(static_cast<std::size_t>(last / slice) + 1);
+    gather(progress, [&](const Report& report) {
+        if (report.kind == Report::Kind::done) return loop.latencies.add(report.latencies);
+        if (report.index < loop.slices.size()) join(loop.slices[report.index], report.batch);
+    });
+    std::erase_if(loop.slices, [](const Batch& batch) { return batch.tally.total() == 0; });
+    put_in_order(loop.slices);
+    return loop;
 }
 
 void Crew::pause(Nanos duration) {

@@ -22,6 +22,12 @@ class CrewError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// What became of requests that were sent at a constant rate.
+struct OpenLoop {
+    std::vector<Batch> slices;  ///< by the time at which requests were due; as judge() wants them
+    Latencies latencies;        ///< from when a request was due to its answer
+};
+
 class Crew {
  public:
     /// What a worker does: `socket` brings orders and takes reports. Its result is the exit status.
@@ -41,6 +47,10 @@ class Crew {
     /// Sends `requests` in equal shares, all at the same time. Throws CrewError.
     Batch run_batch(std::uint64_t requests, const Progress& progress);
 
+    /// Sends `requests` at a constant rate, one every `interval` over all workers, whatever becomes of them.
+    /// Throws CrewError.
+    OpenLoop run_open_loop(std::uint64_t requests, Nanos interval, Nanos slice, const Progress& progress);
+
     /// Waits. Throws CrewError if a worker dies meanwhile.
     void pause(Nanos duration);
 
@@ -54,6 +64,10 @@ class Crew {
 
     void start(const WorkerMain& worker_main, unsigned index);
     void dismiss() noexcept;
+    void send_order(Member& member, const Order& order);
+
+    /// Reads reports until every worker is done with its order; slices and ends of orders go to `take`.
+    void gather(const Progress& progress, const std::function<void(const Report&)>& take);
 
     /// Waits for the next report, until `deadline` if there is one.
     std::optional<Report> next_report(std::optional<Nanos> deadline, Member*& from);

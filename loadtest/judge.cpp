@@ -27,25 +27,29 @@ std::uint64_t certain_before(std::span<const Batch> batches, std::size_t last, N
     return sum;
 }
 
-/// Units that can have been held when batch `last` was refused, but for its own.
-std::uint64_t possible_before(std::span<const Batch> batches, std::size_t last, Nanos window) {
-    const Nanos from = batches[last].start - longest_window(window);
-    std::uint64_t sum = 0;
-    for (std::size_t i = last; i-- > 0;) {
-        if (batches[i].end <= from) break;
-        sum += batches[i].tally.successes() + batches[i].tally.uncertain();
+/// Visits the other batches whose units can have been held when a request of batch `index` was refused:
+/// those of the window before, and those that began before this one was over.
+template <class Visit>
+void for_each_in_look_back(std::span<const Batch> batches, std::size_t index, Nanos window, Visit visit) {
+    const Nanos from = batches[index].start - longest_window(window);
+    for (std::size_t i = index; i-- > 0 && batches[i].end > from;) visit(batches[i].tally);
+    for (std::size_t i = index + 1; i < batches.size() && batches[i].start < batches[index].end; ++i) {
+        visit(batches[i].tally);
     }
+}
+
+/// Units that can have been held when batch `index` was refused, but for its own.
+std::uint64_t possible_before(std::span<const Batch> batches, std::size_t index, Nanos window) {
+    std::uint64_t sum = 0;
+    for_each_in_look_back(batches, index, window,
+                          [&](const Tally& tally) { sum += tally.successes() + tally.uncertain(); });
     return sum;
 }
 
 /// The errors that may hide admissions from a batch's look-back, its own among them.
-std::uint64_t uncertain_before(std::span<const Batch> batches, std::size_t last, Nanos window) {
-    const Nanos from = batches[last].start - longest_window(window);
-    std::uint64_t sum = 0;
-    for (std::size_t i = last + 1; i-- > 0;) {
-        if (batches[i].end <= from) break;
-        sum += batches[i].tally.uncertain();
-    }
+std::uint64_t uncertain_before(std::span<const Batch> batches, std::size_t index, Nanos window) {
+    std::uint64_t sum = batches[index].tally.uncertain();
+    for_each_in_look_back(batches, index, window, [&](const Tally& tally) { sum += tally.uncertain(); });
     return sum;
 }
 
@@ -61,10 +65,11 @@ std::size_t first_of_run(std::span<const Batch> batches, const Ledger& ledger, N
 
 /// The earliest moment at which an arrival can have been admitted.
 Nanos earliest_admission(std::span<const Batch> batches, Nanos arrived, Nanos transit) {
-    const auto next = std::upper_bound(batches.begin(), batches.end(), arrived,
-                                       [](Nanos at, const Batch& b) { return at < b.start; });
     const Nanos by_transit = arrived - transit;
-    return next == batches.begin() ? by_transit : std::max(by_transit, std::prev(next)->start);
+    const auto first = std::lower_bound(batches.begin(), batches.end(), by_transit,
+                                        [](const Batch& b, Nanos at) { return b.end < at; });
+    const bool is_ours = first != batches.end() && first->start <= arrived;
+    return is_ours ? std::max(by_transit, first->start) : by_transit;
 }
 
 void count_verdicts(const Ledger& ledger, std::size_t first, LedgerSummary& summary) {
@@ -114,16 +119,19 @@ void find_unused(std::span<const Batch> batches, const Ledger& ledger, const Rul
         if (batches[b].tally.refusals() == 0) continue;
         const Nanos from = batches[b].start - longest_window(rules.window);
         const Nanos to = batches[b].end + rules.transit;
-        const auto admitted = static_cast<std::uint64_t>(
-            std::count_if(ledger.arrivals.begin(), ledger.arrivals.end(),
-                          [&](const Arrival& a) { return a.at > from && a.at <= to; }));
+        const auto after = [&](Nanos time) {
+            return std::partition_point(ledger.arrivals.begin(), ledger.arrivals.end(),
+                                        [&](const Arrival& a) { return a.at <= time; });
+        };
+        const auto admitted = static_cast<std::uint64_t>(after(to) - after(from));
         const std::uint64_t uncertain = uncertain_before(batches, b, rules.window);
         if (admitted + uncertain >= needed) continue;
         findings.push_back(
             {Fault::unused,
-             fmt::format("{}: {} requests of batch {} were refused although only {} of {} had been "
+             fmt::format("{}: {} requests of {} {} were refused although only {} of {} had been "
                          "admitted in the window before",
-                         ledger.url, batches[b].tally.refusals(), b + 1, admitted, *ledger.limit)});
+                         ledger.url, batches[b].tally.refusals(), rules.batch_word, b + 1, admitted,
+                         *ledger.limit)});
         return;
     }
 }
@@ -156,8 +164,9 @@ void find_over_limit(std::span<const Batch> batches, const Judgement& judgement,
         if (successes <= judgement.expected[b].at_most) continue;
         const std::uint64_t before = certain_before(batches, b, rules.window);
         findings.push_back({Fault::limit_broken,
-                            fmt::format("batch {} ended with {} successes within {} s, the limit is {}",
-                                        b + 1, before + successes, seconds(rules.window), limit)});
+                            fmt::format("{} {} ended with {} successes within {} s, the limit is {}",
+                                        rules.batch_word, b + 1, before + successes,
+                                        seconds(rules.window), limit)});
         return;
     }
 }
@@ -173,8 +182,9 @@ void find_under_expected(std::span<const Batch> batches, const Judgement& judgem
         if (tally.successes() + tally.uncertain() >= judgement.expected[b].at_least) continue;
         findings.push_back(
             {Fault::unused,
-             fmt::format("batch {}: {} successes and {} refusals, although the window had room for {}",
-                         b + 1, tally.successes(), tally.refusals(), judgement.expected[b].at_least)});
+             fmt::format("{} {}: {} successes and {} refusals, although the window had room for {}",
+                         rules.batch_word, b + 1, tally.successes(), tally.refusals(),
+                         judgement.expected[b].at_least)});
         return;
     }
     if (fullest < *rules.expect) {

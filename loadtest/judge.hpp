@@ -8,12 +8,15 @@
 //
 //   * A success of a batch was admitted between the batch's start and its end. So batches i..j with
 //     end_j - start_i < W may have L successes together and no more.
-//   * An arrival at x was admitted at x or before: not before the start of the batch it belongs to,
-//     and not more than `transit` before x. Call the later of these two earliest(x). Arrivals
-//     x_i <= … <= x_j with x_j - earliest(x_i) < W were all admitted within less than W.
+//   * An arrival at x was admitted at x or before: not more than `transit` before x, and not before the
+//     start of the first batch with end + transit >= x, for those before were over by then. Call the
+//     later of these two earliest(x). Arrivals x_i <= … <= x_j with x_j - earliest(x_i) < W were all
+//     admitted within less than W.
 //   * A refusal in a batch was just if L units had been admitted and not come back: among all that
 //     can have been admitted between start - W - W/62 and the batch's end there must be L. Requests
 //     that ended in an error which leaves open whether they were admitted count as if they were.
+//
+// Batches may overlap, as the slices of an open loop do.
 //
 // Every rule errs on the side of the accused: what it reports is proven by the times alone. Short
 // batches make it sharp. Only the rate of units is judged; each request counts as one.
@@ -25,6 +28,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "loadtest/batch.hpp"
@@ -37,6 +41,7 @@ struct Rules {
     std::optional<std::uint64_t> expect;  ///< successes per window over all; exact, both ways
     std::optional<std::uint64_t> limit;   ///< successes per window over all that may not be exceeded
     Nanos transit = std::chrono::milliseconds(250);  ///< at most, from admission to the upstream
+    std::string_view batch_word = "batch";           ///< as findings name one; of static storage
 };
 
 /// Of a ledger's limit, this share must have been admitted before a refusal is just. Not all of it:
@@ -91,7 +96,8 @@ struct Judgement {
 Expected expected_successes(std::span<const Batch> batches, std::size_t index, std::uint64_t limit,
                             Nanos window);
 
-/// Judges a run. `batches` follow one another in time; the arrivals of each ledger are sorted.
+/// Judges a run. Neither the starts nor the ends of `batches` go down; the arrivals of each ledger are
+/// sorted.
 Judgement judge(std::span<const Batch> batches, std::span<const Ledger> ledgers, const Rules& rules);
 
 }  // namespace weir::loadtest

@@ -40,7 +40,7 @@ Arrival::Verdict verdict(std::string_view url, const Json& arrival) {
 
 }  // namespace
 
-Ledger parse_ledger(std::string_view url, std::string_view text, Nanos read_at) {
+Ledger parse_ledger(std::string_view url, std::string_view text, const RoundTrip& trip) {
     const Json json = Json::parse(text, nullptr, false);
     if (!json.is_object()) fail(url, "expected a JSON object");
     const auto arrivals = json.find("arrivals");
@@ -52,7 +52,10 @@ Ledger parse_ledger(std::string_view url, std::string_view text, Nanos read_at) 
     ledger.url = url;
     if (const std::uint64_t rpm = number(url, json, "rpm"); rpm > 0) ledger.limit = rpm;
     ledger.dropped = number(url, *summary, "dropped");
-    const Nanos to_ours = read_at - time(url, json, "now_monotonic_ns");
+    const Nanos made_at = time(url, json, "now_monotonic_ns");
+    const bool is_our_clock = made_at >= trip.sent && made_at <= trip.received;
+    const Nanos middle = trip.sent + (trip.received - trip.sent) / 2;
+    const Nanos to_ours = is_our_clock ? Nanos(0) : middle - made_at;
     ledger.arrivals.reserve(arrivals->size());
     for (const Json& arrival : *arrivals) {
         if (!arrival.is_object()) fail(url, "expected objects in \"arrivals\"");

@@ -39,9 +39,15 @@ class BadLedger : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// When a ledger was asked for and when its answer was there, by our clock.
+struct RoundTrip {
+    Nanos sent{0};
+    Nanos received{0};
+};
+
 /// Reads what `GET /__ledger` of weir-fake-server answers. `limit` is that server's own, if it has
-/// one. The server's clock is translated to ours, `read_at` being when the answer was made: exact
-/// between processes of one host, to within half of the round trip otherwise. Throws BadLedger.
-Ledger parse_ledger(std::string_view url, std::string_view json, Nanos read_at);
+/// one. If the answer was made within the round trip by the server's clock, that clock is ours: both are
+/// on one host. Otherwise its times are translated, to within half of the round trip. Throws BadLedger.
+Ledger parse_ledger(std::string_view url, std::string_view json, const RoundTrip& trip);
 
 }  // namespace weir::loadtest

@@ -12,13 +12,21 @@
 #include <type_traits>
 
 #include "loadtest/batch.hpp"
+#include "loadtest/latencies.hpp"
 
 namespace weir::loadtest {
 
-/// Parent to worker: send `requests` at `start`. The end of the stream means: finish.
+/// Parent to worker: send `requests` from `start` on. The end of the stream means: finish.
+///
+/// With an `interval` of 0 all are sent at once and wait for one another. Otherwise the loop is open:
+/// request i is due at start + first + i * interval whatever became of those before it, and what became of
+/// it is reported for each `slice` of the time since `start`.
 struct Order {
     std::uint64_t requests = 0;
     Nanos start{0};
+    Nanos first{0};
+    Nanos interval{0};
+    Nanos slice{0};
 };
 
 /// Worker to parent.
@@ -26,11 +34,14 @@ struct Report {
     enum class Kind : std::uint8_t {
         ready,     ///< can take orders
         progress,  ///< `batch.tally` so far
+        slice,     ///< one slice of an open loop, number `index`
         done,      ///< the whole batch
         failed,    ///< cannot go on; `error` says why
     };
     Kind kind = Kind::ready;
     Batch batch;
+    std::uint64_t index = 0;
+    Latencies latencies;             ///< of an open loop, when it is done
     std::array<char, 512> error{};  ///< ends in a zero
 
     void set_error(std::string_view text) noexcept {

@@ -1,11 +1,24 @@
 #include "loadtest/options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 
 namespace weir::loadtest {
 namespace {
 
 constexpr int kExitUsage = 2;
+
+void define_open_loop(CLI::App& app, Options& options) {
+    auto* rate = app.add_option("--rate", options.rate,
+                                "requests per second instead of batches, each sent when it is due")
+                     ->check(CLI::Range(0.001, 1e6));
+    auto* seconds = app.add_option("--seconds", options.seconds, "how long to send at --rate")
+                        ->check(CLI::Range(0.001, 86'400.0));
+    rate->needs(seconds);
+    seconds->needs(rate);
+    for (const char* batch_option : {"--requests", "--batches", "--pause"}) rate->excludes(batch_option);
+}
 
 void define_load(CLI::App& app, Options& options) {
     app.add_option("--requests", options.requests, "requests of a batch, all concurrent")
@@ -53,11 +66,16 @@ void define_router(CLI::App& app, Options& options) {
 
 }  // namespace
 
+std::uint64_t Options::open_loop_requests() const noexcept {
+    return static_cast<std::uint64_t>(std::max(1.0, std::round(rate.value_or(0) * seconds)));
+}
+
 CommandLine parse_command_line(int argc, const char* const* argv, const std::string& version) {
     CommandLine line;
     Options& options = line.options;
-    CLI::App app("Sends batches of concurrent requests and judges whether the limits held: exit status 0 if "
-                 "they did, 1 if not, 2 for a usage or configuration error, 3 if it could not run.",
+    CLI::App app("Sends batches of concurrent requests, or requests at a constant rate, and judges whether "
+                 "the limits held: exit status 0 if they did, 1 if not, 2 for a usage or configuration "
+                 "error, 3 if it could not run.",
                  "weir-loadtest");
     app.set_version_flag("--version,-v", version);
     app.require_subcommand(1);
@@ -67,6 +85,7 @@ CommandLine parse_command_line(int argc, const char* const* argv, const std::str
     define_router(*router, options);
     for (CLI::App* mode : {proxy, router}) {
         define_load(*mode, options);
+        define_open_loop(*mode, options);
         define_verdict(*mode, options);
     }
     try {

@@ -19,6 +19,8 @@ struct Options {
     std::uint64_t requests = 600;   ///< in each batch, over all processes
     unsigned batches = 10;
     double pause_seconds = 10;      ///< after each batch but the last
+    std::optional<double> rate;     ///< requests per second in an open loop, instead of batches
+    double seconds = 0;             ///< of the open loop
     unsigned instances = 0;         ///< routers, or clients, in each process
     unsigned processes = 1;
     std::string model = "fake-openai-endpoint";
@@ -30,6 +32,9 @@ struct Options {
     std::optional<std::uint64_t> expect;  ///< successes per window over all
     std::optional<double> window_seconds;
     double transit_ms = 250;
+
+    /// Requests of the whole open loop, at least one.
+    std::uint64_t open_loop_requests() const noexcept;
 };
 
 /// What to do: run with `options`, or end with `exit_status` because everything was said.

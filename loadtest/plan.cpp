@@ -71,6 +71,7 @@ std::optional<Plan> make_plan(const Options& options, router::RouterConfig confi
                                          options.config, options.model));
     }
     plan.rules.expect = options.expect;
+    if (options.rate) plan.rules.batch_word = "slice";
     if (is_router) plan.rules.limit = limit_of(plan.config, options.model, nullptr);
     plan.rules.window = options.window_seconds ? nanos(*options.window_seconds)
                         : is_router            ? plan.config.weir.window

@@ -11,6 +11,13 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 double seconds(Nanos time) { return std::chrono::duration<double>(time).count(); }
+double milliseconds(Nanos time) { return std::chrono::duration<double, std::milli>(time).count(); }
+
+struct Percentile {
+    const char* name;
+    double share;
+};
+constexpr Percentile kPercentiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
 
 std::string_view name_of(Fault fault) {
     switch (fault) {
@@ -105,10 +112,26 @@ Json ledgers_json(std::span<const LedgerSummary> ledgers) {
     return list;
 }
 
+Json pace_json(const Pace& pace) {
+    Json latency = Json::object();
+    for (const Percentile& percentile : kPercentiles) {
+        latency[percentile.name] = milliseconds(pace.latencies.percentile(percentile.share));
+    }
+    latency["max"] = milliseconds(pace.latencies.max());
+    return {{"wanted_rate", pace.wanted_rate},
+            {"achieved_rate", pace.achieved_rate},
+            {"latency_ms", latency}};
+}
+
 Json options_json(const Options& options) {
-    Json json = {{"requests", options.requests}, {"batches", options.batches},
-                 {"pause_seconds", options.pause_seconds}, {"instances", options.instances},
-                 {"processes", options.processes}, {"model", options.model}};
+    Json json = {{"instances", options.instances}, {"processes", options.processes},
+                 {"model", options.model}};
+    if (options.rate) {
+        json.update({{"rate", *options.rate}, {"seconds", options.seconds}});
+    } else {
+        json.update({{"requests", options.requests}, {"batches", options.batches},
+                     {"pause_seconds", options.pause_seconds}});
+    }
     if (options.mode == Mode::proxy) json["urls"] = options.urls;
     if (options.mode == Mode::router) json["config"] = options.config;
     return json;
@@ -123,6 +146,16 @@ std::string batch_trigger_line(std::time_t at) {
 std::string batch_result_line(const Batch& batch) {
     return fmt::format("{} {:.6f} {}\n", batch.tally.total(), seconds(batch.end - batch.start),
                        batch.tally.successes());
+}
+
+std::string pace_text(const Pace& pace) {
+    std::string text = fmt::format("pace      {:.1f} answers/s of {} wanted; latency from when due:",
+                                   pace.achieved_rate, pace.wanted_rate);
+    for (const Percentile& percentile : kPercentiles) {
+        text += fmt::format(" {} {:.2f} ms,", percentile.name,
+                            milliseconds(pace.latencies.percentile(percentile.share)));
+    }
+    return text + fmt::format(" max {:.2f} ms\n", milliseconds(pace.latencies.max()));
 }
 
 std::string verdict_text(const Judgement& judgement, const Rules& rules) {
@@ -140,7 +173,8 @@ std::string verdict_text(const Judgement& judgement, const Rules& rules) {
 }
 
 std::string to_json(const Options& options, std::span<const Batch> batches,
-                    std::span<const std::time_t> started, const Judgement& judgement, const Rules& rules) {
+                    std::span<const std::time_t> started, const std::optional<Pace>& pace,
+                    const Judgement& judgement, const Rules& rules) {
     Json findings = Json::array();
     for (const Finding& finding : judgement.findings) {
         findings.push_back({{"fault", name_of(finding.fault)}, {"text", finding.text}});
@@ -151,6 +185,7 @@ std::string to_json(const Options& options, std::span<const Batch> batches,
                        {"transit_seconds", seconds(rules.transit)},
                        {"expect", optional_json(rules.expect)},
                        {"limit", optional_json(rules.limit)},
+                       {"pace", pace ? pace_json(*pace) : Json(nullptr)},
                        {"batches", batches_json(batches, started, judgement)},
                        {"total", tally_json(judgement.total)},
                        {"fullest_window", judgement.fullest_window},

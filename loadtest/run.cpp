@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <cstdio>
+#include <optional>
 #include <random>
 
 #include "loadtest/crew.hpp"
@@ -23,10 +24,11 @@ namespace {
 constexpr Nanos kLedgerTimeout = std::chrono::seconds(30);
 constexpr Nanos kShowEvery = std::chrono::milliseconds(500);
 
-/// What the batches left behind.
+/// What the batches, or the slices of an open loop, left behind.
 struct Record {
     std::vector<Batch> batches;
     std::vector<std::time_t> started;
+    std::optional<Pace> pace;
 };
 
 Nanos nanos(double seconds) {
@@ -79,8 +81,7 @@ Ledger read_ledger(const LedgerSource& source, bool whole) {
                                                        : std::to_string(answer.status)));
     }
     if (!whole) return {};
-    // The clock is read as the answer is made, before the list is sent: nearer to `sent`.
-    Ledger ledger = parse_ledger(source.text, answer.body, sent + (received - sent) / 2);
+    Ledger ledger = parse_ledger(source.text, answer.body, {sent, received});
     if (source.limit) ledger.limit = source.limit;
     return ledger;
 }
@@ -112,6 +113,36 @@ Record run_batches(const Options& options, Crew& crew, std::FILE* out) {
     return record;
 }
 
+/// As short as a tick of the window, so that the judge sees as sharply as the limiter does; but no more
+/// than so many.
+Nanos slice_of(const Options& options, Nanos window) {
+    constexpr int kSlicesMax = 10'000;
+    return std::max({window / kTicksPerWindow, nanos(options.seconds) / kSlicesMax, Nanos(1)});
+}
+
+Record run_open_loop(const Options& options, Crew& crew, Nanos window, std::FILE* out) {
+    Record record;
+    Progress progress(stderr);
+    const std::uint64_t requests = options.open_loop_requests();
+    const std::time_t begin = std::time(nullptr);
+    fmt::print(out, "{} requests, {} a second\n", requests, *options.rate);
+    std::fflush(out);
+    OpenLoop loop = crew.run_open_loop(requests, nanos(1 / *options.rate), slice_of(options, window),
+                                       [&](std::uint64_t done) { progress.show(done, requests); });
+    progress.clear();
+    record.batches = std::move(loop.slices);
+    const Nanos first = record.batches.front().start;
+    for (const Batch& slice : record.batches) {
+        const auto since = std::chrono::floor<std::chrono::seconds>(slice.start - first);
+        record.started.push_back(begin + since.count());
+    }
+    const Nanos lasted = std::max(record.batches.back().end - first, nanos(options.seconds));
+    record.pace = Pace{*options.rate, static_cast<double>(loop.latencies.count()) * 1e9 /
+                                          static_cast<double>(lasted.count()), loop.latencies};
+    fmt::print(out, "{}", pace_text(*record.pace));
+    return record;
+}
+
 /// Whether not a single request of the run reached anybody.
 bool nobody_there(const Tally& total) {
     return total.total() > 0 && total.of(Outcome::connect_failed) == total.total();
@@ -122,7 +153,8 @@ int conclude(const Options& options, const Plan& plan, const Record& record, std
     for (const LedgerSource& source : plan.ledgers) ledgers.push_back(read_ledger(source, true));
     const Judgement judgement = judge(record.batches, ledgers, plan.rules);
     if (!options.json.empty()) {
-        const std::string text = to_json(options, record.batches, record.started, judgement, plan.rules);
+        const std::string text =
+            to_json(options, record.batches, record.started, record.pace, judgement, plan.rules);
         std::FILE* file = options.json == "-" ? stdout : std::fopen(options.json.c_str(), "w");
         if (file == nullptr) throw std::runtime_error(fmt::format("cannot write {}", options.json));
         fmt::print(file, "{}", text);
@@ -151,7 +183,8 @@ int run(const Options& options) {
         Record record;
         {
             Crew crew(options.processes, [&](int socket, unsigned) { work(options, *plan, socket); });
-            record = run_batches(options, crew, out);
+            record = options.rate ? run_open_loop(options, crew, plan->rules.window, out)
+                                  : run_batches(options, crew, out);
         }
         return conclude(options, *plan, record, out);
     } catch (const std::exception& error) {

@@ -1,5 +1,5 @@
-// One working process of a load test: takes orders for batches and sends the requests of each
-// concurrently.
+// One working process of a load test: takes orders and sends the requests of each, all at once or at a
+// constant rate.
 //
 // Thread safety: none.
 #pragma once
@@ -24,8 +24,11 @@ class Worker {
  private:
     Task<void> take_orders();
     Task<void> run_batch(Order order);
+    Task<void> run_open_loop(Order order);
     Task<void> ask(std::string question);
-    void count(Outcome outcome);
+    Task<void> ask_in_slice(Nanos due, Batch& slice);
+    void count(Outcome outcome, Nanos now);
+    void report_slices(const std::vector<Batch>& slices);
 
     asio::io_context& io_;
     Caller& caller_;
@@ -34,6 +37,7 @@ class Worker {
     std::mt19937_64 random_;
     router::Timer done_;  // expires when the last answer is in
     Batch batch_;
+    Latencies latencies_;
     std::uint64_t under_way_ = 0;
     Nanos reported_{0};
 };

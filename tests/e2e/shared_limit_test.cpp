@@ -71,6 +71,21 @@ TEST_CASE("two proxies together give out exactly the limit in every window") {
     check_ledgers(site, options.window_seconds);
 }
 
+TEST_CASE("requests that keep coming at a constant rate get exactly the limit") {
+    const Site::Options options;
+    Site site(options);
+    const std::vector<Program*> proxies{&site.start_proxy(), &site.start_proxy()};
+    const Judged judged = judge(proxy_mode(site, proxies, {"--rate", "400", "--seconds", "4.5", "--processes",
+                                                           "2", "--transit-ms", "1000"}));
+    INFO(judged.finished.output << judged.finished.errors);
+    CHECK(judged.finished.status == 0);
+    CHECK(judged.record.at("total").at("requests") == 1800);
+    // Two windows and the beginning of a third, each of which got all that there was.
+    CHECK(judged.record.at("total").at("successes").get<int>() >= 2 * 196);
+    CHECK(judged.record.at("total").at("successes").get<int>() <= 3 * 200);
+    CHECK(judged.record.at("pace").at("latency_ms").at("p50").get<double>() > 0);
+}
+
 TEST_CASE("routers in two processes, two in each, together give out exactly the limit") {
     const Site::Options options;
     Site site(options);

@@ -65,6 +65,43 @@ TEST_CASE("progress is the sum over the workers and ends at the whole") {
     CHECK(shown == std::vector<std::uint64_t>{5, 10});
 }
 
+TEST_CASE("an open loop is shared out in turn, and its slices are put together and in order") {
+    // Each worker says of itself when its requests were due; one is late with the first slice.
+    const auto tell = [](int socket, unsigned index) {
+        send_message(socket, Report{});
+        Order order;
+        receive_message(socket, order);
+        Report report;
+        report.kind = Report::Kind::slice;
+        for (const std::uint64_t slice : {0u, 2u}) {
+            report.index = slice;
+            report.batch = {};
+            report.batch.start = slice == 0 ? 50ms : 20ms;
+            report.batch.end = slice == 0 ? 90ms : 60ms;
+            report.batch.tally.add(Outcome::success, order.requests);
+            report.batch.tally.add(Outcome::refused, static_cast<std::uint64_t>(order.first / 1ms));
+            report.batch.tally.add(Outcome::timeout, static_cast<std::uint64_t>(order.interval / 1ms));
+            send_message(socket, report);
+        }
+        report.kind = Report::Kind::done;
+        report.latencies.add(1ms * (index + 1));
+        send_message(socket, report);
+        receive_message(socket, order);
+    };
+    Crew crew(2, tell);
+    const OpenLoop loop = crew.run_open_loop(5, 3ms, 6ms, kNoProgress);
+    REQUIRE(loop.slices.size() == 2);  // nothing was due in the one between
+    for (const Batch& slice : loop.slices) {
+        CHECK(slice.tally.successes() == 5);
+        CHECK(slice.tally.refusals() == 3);             // the second began one interval later
+        CHECK(slice.tally.of(Outcome::timeout) == 12);  // each has every second one
+        CHECK(slice.start == 20ms);
+        CHECK(slice.end == 90ms);
+    }
+    CHECK(loop.latencies.count() == 2);
+    CHECK(loop.latencies.max() == 2ms);
+}
+
 TEST_CASE("a worker that cannot start says why") {
     const auto fail = [](int, unsigned index) {
         if (index == 1) throw std::runtime_error("no room for the segment");

@@ -381,6 +381,42 @@ TEST_CASE("a ledger without a limit only counts") {
     CHECK(judgement.ledgers[0].fullest_window == 5000);
 }
 
+TEST_CASE("of batches that overlap, each may have been refused for the other's sake") {
+    // The second began while the first was not over, and was quicker.
+    Batch first = batch(0s, 60);
+    first.end = 3s;
+    Batch second = batch(1s, 140);
+    second.end = 3s;
+    CHECK(judge_batches({first, second}, expecting(200)) == Faults{});
+    CHECK(judge_batches({first, batch(3s, 140)}, expecting(200)) == Faults{Fault::unused});
+}
+
+TEST_CASE("of batches that overlap, an arrival may belong to the one that began first") {
+    // It arrived within the second, but may be the first one's, which was not over.
+    Batch first = batch(0s, 100, 100);
+    first.end = 10s;
+    Batch second = batch(9s, 0, 0);
+    second.end = 10s;
+    Rules rules = nothing_expected();
+    rules.transit = 20s;
+    Ledger up = ledger(100);
+    arrive(up, 9500ms, 100);
+    arrive(up, 68900ms, 1);
+    const Batch last = batch(68900ms, 1, 1);
+    CHECK(judge_ledger({first, second, last}, up, rules) == Faults{});
+    // Had the first been over long before, the hundred were the second one's.
+    first.end = 1s;
+    rules.transit = 5s;
+    CHECK(judge_ledger({first, second, last}, up, rules) == Faults{Fault::limit_broken});
+}
+
+TEST_CASE("findings name what the batches are") {
+    Rules rules = expecting(200);
+    rules.batch_word = "slice";
+    CHECK(judge(std::vector{batch(0s, 201)}, {}, rules).findings[0].text ==
+          "slice 1 ended with 201 successes within 60 s, the limit is 200");
+}
+
 TEST_CASE("a run with nothing to judge by needs at least one success") {
     CHECK(judge_batches({batch(0s, 1)}, nothing_expected()) == Faults{});
     CHECK(judge_batches({batch(0s, 0)}, nothing_expected()) == Faults{Fault::nothing_judged});

@@ -20,9 +20,12 @@ Json ledger(const Json& arrivals) {
             {"arrivals", arrivals}};
 }
 
+// Around the 1000 that every ledger here was made at.
+constexpr RoundTrip kSameHost{900ns, 1'100ns};
+
 std::string complaint(const Json& json) {
     try {
-        parse_ledger("http://up", json.dump(), 0ns);
+        parse_ledger("http://up", json.dump(), {});
     } catch (const BadLedger& error) {
         return error.what();
     }
@@ -34,7 +37,7 @@ std::string complaint(const Json& json) {
 TEST_CASE("a ledger's limit, losses and verdicts are read") {
     Json json = ledger(Json::array({arrival(10), arrival(20, "refused"), arrival(30, "failed")}));
     json["summary"]["dropped"] = 4;
-    const Ledger read = parse_ledger("http://up", json.dump(), 1'000ns);
+    const Ledger read = parse_ledger("http://up", json.dump(), kSameHost);
     CHECK(read.url == "http://up");
     CHECK(read.limit == 100);
     CHECK(read.dropped == 4);
@@ -47,22 +50,29 @@ TEST_CASE("a ledger's limit, losses and verdicts are read") {
 TEST_CASE("an rpm of 0 is no limit") {
     Json json = ledger(Json::array());
     json["rpm"] = 0;
-    CHECK_FALSE(parse_ledger("http://up", json.dump(), 0ns).limit.has_value());
+    CHECK_FALSE(parse_ledger("http://up", json.dump(), {}).limit.has_value());
 }
 
 TEST_CASE("the upstream's clock is translated to ours") {
     const Json json = ledger(Json::array({arrival(400), arrival(900)}));
-    // It was 1000 there when it was 5000 here.
-    const Ledger read = parse_ledger("http://up", json.dump(), 5'000ns);
+    // It was 1000 there when it was about 5000 here.
+    const Ledger read = parse_ledger("http://up", json.dump(), {4'000ns, 6'000ns});
     CHECK(read.arrivals[0].at == 4'400ns);
     CHECK(read.arrivals[1].at == 4'900ns);
     // A clock that is ahead of ours is translated just so.
-    CHECK(parse_ledger("http://up", json.dump(), 500ns).arrivals[0].at == -100ns);
+    CHECK(parse_ledger("http://up", json.dump(), {0ns, 998ns}).arrivals[0].at == -101ns);
+}
+
+TEST_CASE("on one host the clock is the same, however long the answer took") {
+    const Json json = ledger(Json::array({arrival(400)}));
+    CHECK(parse_ledger("http://up", json.dump(), {900ns, 500'000'000ns}).arrivals[0].at == 400ns);
+    CHECK(parse_ledger("http://up", json.dump(), {1'000ns, 1'000ns}).arrivals[0].at == 400ns);
+    CHECK(parse_ledger("http://up", json.dump(), {1'001ns, 1'001ns}).arrivals[0].at == 401ns);
 }
 
 TEST_CASE("arrivals are sorted by time") {
     const Json json = ledger(Json::array({arrival(30), arrival(10), arrival(20)}));
-    const Ledger read = parse_ledger("http://up", json.dump(), 1'000ns);
+    const Ledger read = parse_ledger("http://up", json.dump(), kSameHost);
     CHECK(read.arrivals[0].at == 10ns);
     CHECK(read.arrivals[1].at == 20ns);
     CHECK(read.arrivals[2].at == 30ns);
@@ -71,7 +81,7 @@ TEST_CASE("arrivals are sorted by time") {
 TEST_CASE("what is no ledger is refused, with its address and what was expected") {
     CHECK(complaint(ledger(Json::array())) == "none");
     CHECK(complaint("text") == "http://up/__ledger: expected a JSON object");
-    CHECK_THROWS_WITH(parse_ledger("http://up", "<html>", 0ns),
+    CHECK_THROWS_WITH(parse_ledger("http://up", "<html>", {}),
                       "http://up/__ledger: expected a JSON object");
     const auto without = [](const char* name) {
         Json json = ledger(Json::array());

@@ -1,10 +1,12 @@
 #include "loadtest/message.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 
 using namespace weir::loadtest;
@@ -78,6 +80,27 @@ TEST_CASE("a peer that is gone is told, not waited for and not a signal") {
     Order order;
     CHECK_FALSE(receive_message(pair.other(), order));
     CHECK_FALSE(send_message(pair.other(), Order{}));
+}
+
+TEST_CASE("a message is waited for and a full socket too, also if the socket is non-blocking") {
+    Pair pair;
+    for (const int end : {pair.one(), pair.other()}) {
+        REQUIRE(::fcntl(end, F_SETFL, ::fcntl(end, F_GETFL) | O_NONBLOCK) == 0);
+    }
+    constexpr std::uint64_t kMany = 2000;  // many times what a socket holds
+    std::thread sender([&] {
+        for (std::uint64_t i = 0; i < kMany; ++i) {
+            Report report;
+            report.index = i;
+            send_message(pair.one(), report);
+        }
+    });
+    std::uint64_t in_order = 0;
+    for (Report got; in_order < kMany && receive_message(pair.other(), got) && got.index == in_order;) {
+        ++in_order;
+    }
+    sender.join();
+    CHECK(in_order == kMany);
 }
 
 TEST_CASE("a full socket is not waited for unless asked") {

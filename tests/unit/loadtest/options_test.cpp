@@ -89,6 +89,21 @@ TEST_CASE("all that can be said is taken over") {
     CHECK(options.transit_ms == 9);
 }
 
+TEST_CASE("a rate and its seconds are an open loop") {
+    const CommandLine line = parse({"proxy", "--url", "http://a", "--rate", "2.5", "--seconds", "10"});
+    REQUIRE_FALSE(line.exit_status);
+    CHECK(line.options.rate == 2.5);
+    CHECK(line.options.open_loop_requests() == 25);
+    const CommandLine least = parse({"router", "--config", "c", "--rate", "0.01", "--seconds", "1"});
+    CHECK(least.options.open_loop_requests() == 1);
+    CHECK_FALSE(parse({"proxy", "--url", "http://a"}).options.rate);
+    check_usage_error({"proxy", "--url", "http://a", "--rate", "5"}, "--seconds");
+    check_usage_error({"proxy", "--url", "http://a", "--seconds", "5"}, "--rate");
+    check_usage_error({"proxy", "--url", "http://a", "--rate", "0", "--seconds", "5"}, "--rate");
+    check_usage_error({"proxy", "--url", "http://a", "--rate", "5", "--seconds", "5", "--batches", "2"},
+                      "--batches");
+}
+
 TEST_CASE("help and version are no errors") {
     Captured captured;
     CHECK(parse({"--help"}).exit_status == 0);

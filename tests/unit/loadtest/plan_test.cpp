@@ -58,6 +58,9 @@ TEST_CASE("a proxy plan has the addresses taken apart, and nothing to judge by b
     REQUIRE(plan->ledgers.size() == 1);
     CHECK(plan->ledgers[0].url.port == 8080);
     CHECK_FALSE(plan->ledgers[0].limit);  // the upstream's own
+    CHECK(plan->rules.batch_word == "batch");
+    options.rate = 10;
+    CHECK(make_plan(options, complaints)->rules.batch_word == "slice");
 }
 
 TEST_CASE("what the command line says of the rules is taken over") {

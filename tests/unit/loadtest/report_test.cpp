@@ -110,7 +110,7 @@ TEST_CASE("the JSON holds what was asked, measured and judged") {
     const std::vector<Ledger> ledgers{ledger(200, 200)};
     const Rules rules = expecting(200);
     const Json json =
-        Json::parse(to_json(options, batches, started, judge(batches, ledgers, rules), rules));
+        Json::parse(to_json(options, batches, started, {}, judge(batches, ledgers, rules), rules));
     CHECK(json["mode"] == "proxy");
     CHECK(json["options"]["requests"] == 600);
     CHECK(json["options"]["urls"] == Json::array({"http://127.0.0.1:4000"}));
@@ -131,6 +131,31 @@ TEST_CASE("the JSON holds what was asked, measured and judged") {
     CHECK(json["ledgers"][0]["fullest_window_proven"] == 200);
     CHECK(json["findings"] == Json::array());
     CHECK(json["verdict"] == "PASS");
+    CHECK(json["pace"].is_null());
+}
+
+TEST_CASE("an open loop is told with its rates and percentiles") {
+    Pace pace;
+    pace.wanted_rate = 100;
+    pace.achieved_rate = 99.96;
+    for (int i = 0; i < 98; ++i) pace.latencies.add(1ms);
+    pace.latencies.add(20ms);
+    pace.latencies.add(30ms);
+    CHECK(pace_text(pace) ==
+          "pace      100.0 answers/s of 100 wanted; latency from when due: p50 1.02 ms, p90 1.02 ms, "
+          "p99 20.48 ms, p99.9 30.00 ms, max 30.00 ms\n");
+    Options options;
+    options.rate = 100;
+    options.seconds = 1;
+    const std::vector<Batch> slices{batch(100, 0)};
+    const std::vector<std::time_t> started{0};
+    const Rules rules;
+    const Json json = Json::parse(to_json(options, slices, started, pace, judge(slices, {}, rules), rules));
+    CHECK(json["options"]["rate"] == 100);
+    CHECK(json["options"]["seconds"] == 1);
+    CHECK_FALSE(json["options"].contains("requests"));
+    CHECK(json["pace"]["wanted_rate"] == 100);
+    CHECK(json["pace"]["latency_ms"]["max"] == 30);
 }
 
 TEST_CASE("the JSON names the faults") {
@@ -140,7 +165,8 @@ TEST_CASE("the JSON names the faults") {
     Options options;
     options.mode = Mode::router;
     options.config = "c.yaml";
-    const Json json = Json::parse(to_json(options, batches, started, judge(batches, {}, rules), rules));
+    const Json json =
+        Json::parse(to_json(options, batches, started, {}, judge(batches, {}, rules), rules));
     CHECK(json["mode"] == "router");
     CHECK(json["options"]["config"] == "c.yaml");
     CHECK(json["verdict"] == "FAIL");

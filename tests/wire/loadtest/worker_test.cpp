@@ -84,8 +84,12 @@ class Fixture {
     Fixture& operator=(const Fixture&) = delete;
 
     void order(std::uint64_t requests, Nanos start) {
-        REQUIRE(send_message(ends_[0], Order{requests, start}));
+        Order made;
+        made.requests = requests;
+        made.start = start;
+        order(made);
     }
+    void order(const Order& made) { REQUIRE(send_message(ends_[0], made)); }
 
     /// The next report that is not of progress.
     Report report() {
@@ -135,6 +139,32 @@ TEST_CASE("a worker sends a batch all at once, at the time ordered, and counts w
     CHECK(seen.stopped);
     CHECK(std::set<std::string>(seen.bodies.begin(), seen.bodies.end()).size() == 100);  // no two alike
     CHECK(nlohmann::json::parse(seen.bodies[0])["model"] == "model");
+}
+
+TEST_CASE("an open loop waits for no answer, and tells what became of each slice") {
+    Seen seen;
+    Fixture fixture([&](asio::io_context& io) { return std::make_unique<Meeting>(io, 20, seen); });
+    fixture.report();
+    Order made;
+    made.requests = 20;
+    made.start = weir::shm::now() + 10ms;
+    made.first = 1ms;
+    made.interval = 2ms;  // due at 1, 3, 5 … 39 ms; all are answered when the last has been sent
+    made.slice = 10ms;
+    fixture.order(made);
+    for (std::uint64_t i = 0; i < 4; ++i) {
+        const Report slice = fixture.report();
+        REQUIRE(slice.kind == Report::Kind::slice);
+        CHECK(slice.index == i);
+        CHECK(slice.batch.tally.successes() == 5);
+        CHECK(slice.batch.start >= made.start + made.first + 10ms * i);
+        CHECK(slice.batch.end >= made.start + 39ms);
+    }
+    const Report done = fixture.report();
+    CHECK(done.kind == Report::Kind::done);
+    CHECK(done.batch.tally.total() == 20);
+    CHECK(done.latencies.count() == 20);
+    CHECK(done.latencies.max() >= 38ms);  // of the first, since it was due
 }
 
 TEST_CASE("an order for nothing is done at once") {
