@@ -345,6 +345,7 @@ class Window {
 
     /// Moves the head from the word `head` to tick `to` >= epoch, or one stride towards it, filling the edges
     /// in between. Gives up as soon as another process got further; the caller looks again.
+    /// Out of line: once in a tick, while all else here is on the path of every decision.
     [[gnu::noinline]] static void move(State& state, std::uint64_t to, std::uint64_t head,
                                        std::uint64_t epoch) noexcept {
         const std::uint64_t from = full_tick(head, epoch);
