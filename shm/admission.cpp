@@ -151,7 +151,7 @@ class Admitter {
     [[gnu::flatten]] void run() noexcept {
         if (!ask()) return;
         ticket_.participant_ = &me_;
-        if (!hold()) return;
+        if (!demand_.holds.empty() && !hold()) return;
         for (unsigned round = 0;; ++round) {
             ticket_.admitted_at_ = now_;
             const Charged charged = charge(round < kRoundsMax);
