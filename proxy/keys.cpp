@@ -16,8 +16,11 @@ namespace {
 /// which are dropped all at once when there are too many.
 constexpr std::size_t kEndUsersMax = 20'000;
 
-/// A deployment can have four: requests, tokens, input tokens, output tokens.
-constexpr std::size_t kDeploymentWindowsMax = 4;
+/// A deployment can have four: requests, tokens, input tokens, output tokens; and as many that count
+/// what a priority uses of them.
+std::size_t deployment_windows_max(const router::RouterConfig& config) noexcept {
+    return config.priorities.shares.empty() ? 4 : 8;
+}
 
 router::ApiError unauthorized(std::string message, std::string type = "auth_error") {
     router::ApiError error;
@@ -65,12 +68,12 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
         std::size_t windows = windows_max(key.limits) + end_user_windows(key);
         add_owner(*identity, windows, "user", weir.users, key.user);
         add_owner(*identity, windows, "team", weir.teams, key.team);
-        if (windows + kDeploymentWindowsMax > shm::kScopesMax) {
+        if (windows + deployment_windows_max(config) > shm::kScopesMax) {
             // A limit that would not be looked at would be a lie: say so at the start.
             throw std::runtime_error(fmt::format(
                 "key '{}': with its user, team, models and end users it has {} limits, and a deployment may "
                 "have {} more; one request can be counted under at most {}",
-                key.name, windows, kDeploymentWindowsMax, shm::kScopesMax));
+                key.name, windows, deployment_windows_max(config), shm::kScopesMax));
         }
         identities_[key.key.empty() ? from_hex(key.key_sha256) : sha256_(key.key)] = std::move(identity);
     }

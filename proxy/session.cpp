@@ -233,7 +233,8 @@ Task<void> Session::send(router::Request& request, const Identity& identity) {
         co_return co_await write(to_answer(*denied));
     }
     setup_->keys.scopes_for(identity, group, request.facts->user, caller_);
-    request.caller = {caller_.windows, caller_.holds};
+    request.caller = {caller_.windows, caller_.holds, {}};
+    if (identity.config != nullptr) request.caller.priority = identity.config->priority;
     request.request_id = served_.request_id;
     Call call(setup_->router, request);
     call_ = &call;
