@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 namespace weir::router {
 namespace {
@@ -35,14 +36,6 @@ WaitRoom::WaitRoom(asio::io_context& io, shm::Segment& segment, shm::Participant
       list_(depth_max) {}
 
 WaitRoom::~WaitRoom() { *self_ = nullptr; }
-
-std::uint64_t WaitRoom::waiting_everywhere(const LaneName& lane) const {
-    const auto at = lanes_.find(lane.id());
-    if (at == lanes_.end()) return 0;
-    std::uint64_t sum = 0;
-    for (const shm::Gauge& gauge : at->second.gauges) sum += participant_.in_flight(gauge);
-    return sum;
-}
 
 Task<WaitRoom::End> WaitRoom::wait(Guest& guest, Stay stay) {
     const shm::Nanos look_at = std::min<shm::Nanos>(stay.ready_at, shm::now() + kLookAgain);
@@ -116,23 +109,55 @@ void WaitRoom::serve(WaitList::Id id, shm::Nanos now) {
 
 /// Whether it is this process's turn and the first of the lane may try. If not it is put off.
 bool WaitRoom::may_take(Seat& seat, Lane& lane, shm::Nanos now) {
+    if (now < lane.back_at) {
+        list_.postpone(seat.id, lane.back_at, seat.lane);
+        return false;
+    }
     if (lane.turns == 0 || lane.band != seat.band) {
+        const bool had_turn = std::exchange(lane.had_turn, false);
         const shm::Nanos ready_at = seat.guest.ready_at(now);
         if (ready_at > now) {
             list_.postpone(seat.id, std::min<shm::Nanos>(ready_at, now + kLookAgain), seat.lane);
             return false;
         }
+        if (!lane.claims) come_back(seat.lane, lane);
+        const Crowd crowd = crowd_of(lane, seat, now);
+        const bool alone = crowd.all == crowd.own && crowd.urgent == 0;
+        if (had_turn && !alone) return stand_back(seat, lane, now);
         lane.band = seat.band;
-        lane.turns = turns(crowd_of(lane, seat, now), RandomSource(random_));
-    }
-    if (lane.turns == 0) {
-        ++lane.stood_back;
-        list_.postpone(seat.id, now + stand_back_time(RandomSource(random_)), seat.lane);
-        return false;
+        lane.turns = turns(crowd, RandomSource(random_));
+        if (lane.turns == 0) {
+            ++lane.stood_back;
+            return stand_back(seat, lane, now);
+        }
     }
     --lane.turns;
+    lane.had_turn = lane.turns == 0;
     lane.stood_back = 0;
     return true;
+}
+
+/// What is left is for others, who see by the claims that are left how it is to be shared.
+bool WaitRoom::stand_back(const Seat& seat, Lane& lane, shm::Nanos now) {
+    for (auto& [id, other] : seats_) {
+        if (other->lane == seat.lane) other->claim.close();
+    }
+    lane.claims = false;
+    lane.back_at = now + stand_back_time(RandomSource(random_));
+    list_.postpone(seat.id, lane.back_at, seat.lane);
+    return false;
+}
+
+void WaitRoom::come_back(std::uint64_t id, Lane& lane) {
+    lane.claims = true;
+    for (auto& [ignored, seat] : seats_) {
+        if (seat->lane == id) claim(*seat, lane);
+    }
+}
+
+void WaitRoom::claim(Seat& seat, const Lane& lane) {
+    const shm::Gauge& gauge = lane.gauges[seat.band];
+    if (gauge && lane.claims) seat.claim = participant_.admit({{}, {&gauge, 1}}, shm::now()).ticket;
 }
 
 Crowd WaitRoom::crowd_of(const Lane& lane, const Seat& seat, shm::Nanos now) const {
@@ -165,13 +190,11 @@ void WaitRoom::sit_down(Seat& seat, const LaneName& name) {
     }
     ++lane.guests;
     ++lane.own[seat.band];
-    if (const shm::Gauge& gauge = lane.gauges[seat.band]) {
-        seat.counted = participant_.admit({{}, {&gauge, 1}}, shm::now()).ticket;
-    }
+    claim(seat, lane);
 }
 
 void WaitRoom::stand_up(Seat& seat) noexcept {
-    seat.counted.close();
+    seat.claim.close();
     const auto at = lanes_.find(seat.lane);
     --at->second.own[seat.band];
     if (--at->second.guests == 0) lanes_.erase(at);

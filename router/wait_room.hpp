@@ -68,9 +68,8 @@ class WaitRoom {
     WaitRoom(const WaitRoom&) = delete;
     WaitRoom& operator=(const WaitRoom&) = delete;
 
-    /// How many wait in this process, and in all of them in front of `lane`.
+    /// How many wait in this process.
     std::size_t size() const noexcept { return list_.size(); }
-    std::uint64_t waiting_everywhere(const LaneName& lane) const;
 
     /// Whether somebody waits in `lane` whom a newcomer of `priority` must not overtake.
     bool has_ahead(const LaneName& lane, std::uint8_t priority) const {
@@ -102,11 +101,14 @@ class WaitRoom {
  private:
     /// One lane's standing among the processes.
     struct Lane {
-        std::array<shm::Gauge, kBands> gauges;  // those who wait, over all processes
+        std::array<shm::Gauge, kBands> gauges;  // those who wait, of all processes that claim a part
         std::array<std::uint32_t, kBands> own{};
         std::uint64_t turns = 0;  // that are left of the latest sharing, among those of `band`
         std::size_t band = 0;
-        unsigned stood_back = 0;
+        bool had_turn = false;    // those turns have been used up
+        bool claims = true;       // or else it stands back, until `back_at`
+        shm::Nanos back_at{};
+        unsigned stood_back = 0;  // in a row, without a turn
         std::uint32_t guests = 0;
     };
     struct Seat {
@@ -115,7 +117,7 @@ class WaitRoom {
         WaitList::Id id = 0;
         std::uint64_t lane = 0;
         std::size_t band = 0;
-        shm::Ticket counted;  // in its lane's gauge
+        shm::Ticket claim;  // in its lane's gauge
         End end = End::left;
     };
 
@@ -123,6 +125,9 @@ class WaitRoom {
     void arm();
     void serve(WaitList::Id id, shm::Nanos now);
     bool may_take(Seat& seat, Lane& lane, shm::Nanos now);
+    bool stand_back(const Seat& seat, Lane& lane, shm::Nanos now);
+    void come_back(std::uint64_t id, Lane& lane);
+    void claim(Seat& seat, const Lane& lane);
     Crowd crowd_of(const Lane& lane, const Seat& seat, shm::Nanos now) const;
     void sit_down(Seat& seat, const LaneName& name);
     void stand_up(Seat& seat) noexcept;

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <random>
 
@@ -57,22 +58,27 @@ TEST_CASE("but not for ever: they may be stuck") {
     CHECK(turns({0, 5, 5, 9, kStandBackMax}, RandomSource(random)) == 0);
 }
 
-TEST_CASE("processes that share again and again use up all the room, whoever is slow") {
+TEST_CASE("the parts are the same in whatever order processes take them") {
     std::mt19937_64 random(5);
-    std::array<std::uint64_t, 3> waiting{100, 50, 50};
-    std::uint64_t room = 120;
-    int rounds = 0;
-    while (room > 0 && ++rounds < 1000) {
-        for (std::size_t i = 0; i < 2; ++i) {  // the third never comes
-            const std::uint64_t all = waiting[0] + waiting[1] + waiting[2];
-            const std::uint64_t took = turns({room, waiting[i], all, 0, 0}, RandomSource(random));
-            REQUIRE(took <= room);
-            waiting[i] -= took;
-            room -= took;
+    const std::array<std::uint64_t, 3> waiting{900, 60, 40};
+    std::array<std::size_t, 3> order{0, 1, 2};
+    std::array<std::uint64_t, 3> took{};
+    for (int round = 0; round < 10'000; ++round) {
+        std::shuffle(order.begin(), order.end(), random);
+        std::uint64_t room = 15;
+        std::uint64_t claims = 1000;
+        for (const std::size_t i : order) {
+            const std::uint64_t part = turns({room, waiting[i], claims, 0, 0}, RandomSource(random));
+            REQUIRE(part <= room);
+            took[i] += part;
+            room -= part;
+            claims -= waiting[i];  // withdrawn
         }
+        CHECK(room == 0);
     }
-    CHECK(room == 0);
-    CHECK(rounds < 100);
+    CHECK(took[0] == Approx(135'000).epsilon(0.02));
+    CHECK(took[1] == Approx(9'000).epsilon(0.1));
+    CHECK(took[2] == Approx(6'000).epsilon(0.1));
 }
 
 TEST_CASE("standing back takes 10 to 20 ms") {
