@@ -137,7 +137,7 @@ loadtest() {  # MODE ARGUMENT...
     local port status=0
     local arguments=("$@" --requests 600 --batches "$batches" --pause "$pause" --expect 200 --limit 100)
     for port in "${upstream_ports[@]}"; do arguments+=(--ledger "http://127.0.0.1:$port"); done
-    "$programs/weir-loadtest" "${arguments[@]}" --window-seconds "$window" &
+    "$programs/weir-loadtest" "${arguments[@]}" --window-seconds "$window" --transit-ms 5000 &
     wait $! || status=$?
     [ "$status" -le 1 ] || { complain "the load test could not run"; exit 3; }
     [ "$status" -eq 0 ] || verdict=1

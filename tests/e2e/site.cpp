@@ -51,7 +51,9 @@ Program& Site::start_proxy(std::uint16_t port, const std::string& segment) {
 }
 
 std::vector<std::string> Site::judged_by_ledgers() const {
-    std::vector<std::string> arguments{"--limit", "100", "--window-seconds", std::to_string(window_seconds_)};
+    // On a loaded machine it may take long from an admission to its arrival.
+    std::vector<std::string> arguments{"--limit", "100", "--transit-ms", "10000", "--window-seconds",
+                                       std::to_string(window_seconds_)};
     for (const std::uint16_t port : ports_) {
         arguments.emplace_back("--ledger");
         arguments.push_back(url_of(port));

@@ -32,7 +32,7 @@ class Site {
 
     const std::vector<std::uint16_t>& upstream_ports() const noexcept { return ports_; }
 
-    /// "--ledger URL" for each upstream, "--limit 100", and the window.
+    /// "--ledger URL" for each upstream, "--limit 100", the window and an ample transit.
     std::vector<std::string> judged_by_ledgers() const;
 
  private:
