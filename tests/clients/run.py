@@ -86,7 +86,8 @@ def run_litellm(args, folder):
     with two_proxies(folder, args) as proxies:
         return run("LiteLLM's Router over two proxies",
                    [args.python, "-W", "ignore", HERE / "litellm_router.py"],
-                   WEIR_URLS=",".join(proxy.url for proxy in proxies))
+                   WEIR_URLS=",".join(proxy.url for proxy in proxies),
+                   LITELLM_LOCAL_MODEL_COST_MAP="True")  # prices are of no interest here
 
 
 def run_load(args, folder):
