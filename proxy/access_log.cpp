@@ -21,9 +21,13 @@ std::string timestamp(shm::Nanos unix_now) {
                        unix_now.count() / 1'000'000 % 1000);
 }
 
-double milliseconds(shm::Nanos duration) { return static_cast<double>(duration.count()) / 1e6; }
+double milliseconds(shm::Nanos duration) {
+    return static_cast<double>(duration.count()) / 1e6;
+}
 
-std::string_view or_dash(std::string_view text) { return text.empty() ? std::string_view("-") : text; }
+std::string_view or_dash(std::string_view text) {
+    return text.empty() ? std::string_view("-") : text;
+}
 
 /// A client chooses its target: what would end or colour the line is shown as a question mark.
 std::string printable(std::string_view text) {
@@ -38,7 +42,8 @@ std::string printable(std::string_view text) {
 
 void AccessLog::add(const Served& served, shm::Nanos unix_now) {
     if (format_ == LogFormat::off) return;
-    lines_ += format_ == LogFormat::json ? json_line(served, unix_now) : text_line(served, unix_now);
+    lines_ +=
+        format_ == LogFormat::json ? json_line(served, unix_now) : text_line(served, unix_now);
     lines_ += '\n';
     if (lines_.size() > kGatheredMax) flush();
 }
@@ -56,13 +61,15 @@ void AccessLog::flush() noexcept {
 
 std::string text_line(const Served& served, shm::Nanos unix_now) {
     std::string line = fmt::format(
-        "{} {} \"{} {}\" {} key={} model={} deployment={} in={} out={} ms={:.2f} upstream_ms={:.2f}",
+        "{} {} \"{} {}\" {} key={} model={} deployment={} in={} out={} ms={:.2f} "
+        "upstream_ms={:.2f}",
         timestamp(unix_now), served.request_id, printable(served.method), printable(served.target),
         served.status, printable(or_dash(served.key)), printable(or_dash(served.model)),
         printable(or_dash(served.deployment)), served.bytes_in, served.bytes_out,
         milliseconds(served.duration), milliseconds(served.upstream));
     if (served.retries) fmt::format_to(std::back_inserter(line), " retries={}", served.retries);
-    if (served.fallbacks) fmt::format_to(std::back_inserter(line), " fallbacks={}", served.fallbacks);
+    if (served.fallbacks)
+        fmt::format_to(std::back_inserter(line), " fallbacks={}", served.fallbacks);
     if (served.usage) {
         fmt::format_to(std::back_inserter(line), " tokens={}+{}", served.usage->prompt_tokens,
                        served.usage->completion_tokens);
@@ -80,10 +87,11 @@ std::string json_line(const Served& served, shm::Nanos unix_now) {
         timestamp(unix_now), json_string(served.request_id), json_string(served.method),
         json_string(served.target.substr(0, 200)), served.status, json_string(served.key),
         json_string(served.model), json_string(served.group), json_string(served.deployment),
-        served.bytes_in, served.bytes_out, milliseconds(served.duration), milliseconds(served.upstream),
-        served.retries, served.fallbacks, served.refused);
+        served.bytes_in, served.bytes_out, milliseconds(served.duration),
+        milliseconds(served.upstream), served.retries, served.fallbacks, served.refused);
     if (served.usage) {
-        fmt::format_to(std::back_inserter(line), R"(,"prompt_tokens":{},"completion_tokens":{},"total_tokens":{})",
+        fmt::format_to(std::back_inserter(line),
+                       R"(,"prompt_tokens":{},"completion_tokens":{},"total_tokens":{})",
                        served.usage->prompt_tokens, served.usage->completion_tokens,
                        served.usage->total_tokens);
     }

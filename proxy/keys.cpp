@@ -42,7 +42,8 @@ std::variant<std::string_view, router::ApiError> presented(const router::Fields&
     constexpr std::string_view scheme = "Bearer ";
     const bool bearer = authorization.size() > scheme.size() &&
                         router::same_name(authorization.substr(0, scheme.size()), scheme);
-    if (!bearer) return unauthorized("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.");
+    if (!bearer)
+        return unauthorized("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.");
     return authorization.substr(scheme.size());
 }
 
@@ -54,6 +55,8 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 
 Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
     : config_(config), segment_(segment) {
+    if (const auto most = config.global_max_parallel_requests)
+        everybody_ = segment.gauge("global", "requests", *most);
     if (config.key_limits_count_input_only) token_unit_ = shm::Unit::input_tokens;
     if (config.key_limits_count_output_only) token_unit_ = shm::Unit::output_tokens;
     if (!config.master_key.empty()) {
@@ -63,17 +66,18 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
     const router::WeirSettings& weir = config.weir;
     for (const router::KeyConfig& key : weir.keys) {
         auto identity = std::make_unique<Identity>(Identity{key.name, &key, {}});
-        identity->limits.push_back(std::make_shared<LimitSet>("api_key", key.name, key.limits, weir.window,
-                                                              token_unit_, segment));
+        identity->limits.push_back(std::make_shared<LimitSet>("api_key", key.name, key.limits,
+                                                              weir.window, token_unit_, segment));
         std::size_t windows = windows_max(key.limits) + end_user_windows(key);
         add_owner(*identity, windows, "user", weir.users, key.user);
         add_owner(*identity, windows, "team", weir.teams, key.team);
         if (windows + deployment_windows_max(config) > shm::kScopesMax) {
             // A limit that would not be looked at would be a lie: say so at the start.
-            throw std::runtime_error(fmt::format(
-                "key '{}': with its user, team, models and end users it has {} limits, and a deployment may "
-                "have {} more; one request can be counted under at most {}",
-                key.name, windows, deployment_windows_max(config), shm::kScopesMax));
+            throw std::runtime_error(
+                fmt::format("key '{}': with its user, team, models and end users it has {} limits, "
+                            "and a deployment may "
+                            "have {} more; one request can be counted under at most {}",
+                            key.name, windows, deployment_windows_max(config), shm::kScopesMax));
         }
         identities_[key.key.empty() ? from_hex(key.key_sha256) : sha256_(key.key)] = std::move(identity);
     }
@@ -82,13 +86,14 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
 /// Nothing is added if nothing is declared of that name.
 void Keys::add_owner(Identity& identity, std::size_t& windows, std::string_view kind,
                      const std::vector<router::OwnerConfig>& owners, const std::string& name) {
-    const auto declared = std::find_if(owners.begin(), owners.end(),
-                                       [&](const router::OwnerConfig& entry) { return entry.name == name; });
+    const auto declared =
+        std::find_if(owners.begin(), owners.end(),
+                     [&](const router::OwnerConfig& entry) { return entry.name == name; });
     if (name.empty() || declared == owners.end()) return;
     auto& set = owners_[fmt::format("{}:{}", kind, name)];
     if (!set) {
-        set = std::make_shared<LimitSet>(kind, name, declared->limits, config_.weir.window, token_unit_,
-                                         segment_);
+        set = std::make_shared<LimitSet>(kind, name, declared->limits, config_.weir.window,
+                                         token_unit_, segment_);
     }
     windows += windows_max(declared->limits);
     identity.limits.push_back(set);
@@ -100,7 +105,8 @@ std::size_t Keys::end_user_windows(const router::KeyConfig& key) const noexcept 
         most = std::max(most, windows_max(declared.limits));
     }
     if (key.end_user) most = std::max(most, windows_max(key.end_user->limits));
-    if (config_.weir.end_user_default) most = std::max(most, windows_max(config_.weir.end_user_default->limits));
+    if (config_.weir.end_user_default)
+        most = std::max(most, windows_max(config_.weir.end_user_default->limits));
     return most;
 }
 
@@ -130,7 +136,8 @@ std::string_view Keys::resolve(const Identity& identity, std::string_view model)
     return alias == identity.config->aliases.end() ? model : std::string_view(alias->second);
 }
 
-std::optional<router::ApiError> Keys::check_model(const Identity& identity, std::string_view model) const {
+std::optional<router::ApiError> Keys::check_model(const Identity& identity,
+                                                  std::string_view model) const {
     if (!identity.config || identity.config->models.empty()) return std::nullopt;
     if (contains(identity.config->models, model)) return std::nullopt;
     router::ApiError error;
@@ -144,6 +151,7 @@ std::optional<router::ApiError> Keys::check_model(const Identity& identity, std:
 void Keys::scopes_for(const Identity& identity, std::string_view model, std::string_view end_user,
                       CallerScopes& out) {
     out.clear();
+    if (everybody_) out.holds.push_back(*everybody_);
     for (const auto& set : identity.limits) set->append(model, out);
     if (end_user.empty()) return;
     out.end_user = end_user_set(identity, end_user);
@@ -167,13 +175,16 @@ std::shared_ptr<LimitSet> Keys::end_user_set(const Identity& identity, std::stri
     if (end_users_.size() >= kEndUsersMax) end_users_.clear();
     auto& set = end_users_[name];
     if (!set) {
-        set = std::make_shared<LimitSet>("end_user", name, limits->limits, weir.window, token_unit_, segment_);
+        set = std::make_shared<LimitSet>("end_user", name, limits->limits, weir.window, token_unit_,
+                                         segment_);
     }
     return set;
 }
 
 Keys::Digest Keys::from_hex(std::string_view hex) {
-    const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : (c | 32) - 'a' + 10); };
+    const auto digit = [](char c) {
+        return static_cast<unsigned>(c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+    };
     Digest out{};
     for (std::size_t i = 0; i < out.size() && 2 * i + 1 < hex.size(); ++i) {
         out[i] = static_cast<unsigned char>(digit(hex[2 * i]) * 16 + digit(hex[2 * i + 1]));

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <string>
 #include <string_view>
 
 namespace weir::proxy {
@@ -64,6 +66,14 @@ void append_limits(HeadWriter& head, const shm::Participant& participant,
         fields.add("limit", usage.limit);
         fields.add("remaining", usage.remaining);
     }
+}
+
+std::optional<shm::Nanos> parse_seconds(std::string_view text) noexcept {
+    double seconds = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    if (!(seconds >= 0 && seconds <= 86400)) return std::nullopt;
+    return std::chrono::duration_cast<shm::Nanos>(std::chrono::duration<double>(seconds));
 }
 
 std::string go_duration(shm::Nanos duration) {

@@ -2,9 +2,13 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
+#include <optional>
 
+#include "proxy/command_line.hpp"
+#include "proxy/config_check.hpp"
+#include "proxy/log.hpp"
+#include "proxy/service_manager.hpp"
 #include "proxy/supervisor.hpp"
 #include "proxy/worker.hpp"
 
@@ -16,18 +20,6 @@ namespace router = weir::router;
 constexpr int kExitUsage = 2;
 constexpr int kExitCannotRun = 3;
 
-void define_options(CLI::App& app, proxy::Options& options) {
-    app.add_option("-c,--config", options.config, "LiteLLM config.yaml")->required()->envname("CONFIG_FILE_PATH");
-    app.add_option("--host", options.host, "address to listen on")->capture_default_str()->envname("HOST");
-    app.add_option("--port", options.port, "port to listen on, 0 for any free one")->capture_default_str()->envname("PORT");
-    app.add_option("--num_workers", options.num_workers, "processes that serve")
-        ->capture_default_str()->envname("NUM_WORKERS")->check(CLI::Range(1, 512));
-    app.add_option("--access_log", options.access_log, "a line for each request on standard output: text, json or off")
-        ->capture_default_str()->check(CLI::IsMember({"text", "json", "off"}));
-    app.add_option("--drain_seconds", options.drain_seconds, "time for requests under way when told to end")
-        ->capture_default_str();
-}
-
 /// Every connection of a client may need one to an upstream.
 void raise_descriptor_limit() {
     rlimit limit{};
@@ -36,13 +28,40 @@ void raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/// What `weir-proxy check` does.
+int check(const proxy::Options& options) {
+    const auto loaded = router::load_config(options.config);
+    const auto limits =
+        loaded.ok() ? proxy::effective_limits(loaded.config) : std::vector<proxy::EffectiveLimit>();
+    if (options.json) {
+        fmt::print("{}", proxy::limits_json(limits, loaded.problems));
+    } else if (proxy::report_problems(loaded, options)) {
+        fmt::print("{}", proxy::limits_table(limits));
+    }
+    return loaded.ok() ? 0 : kExitUsage;
+}
+
 void announce(const proxy::Options& options, std::uint16_t port) {
-    fmt::print("listening on http://{}:{}\n", options.host, port);
+    fmt::print("listening on {}://{}:{}\n", options.ssl_certfile_path.empty() ? "http" : "https",
+               options.host, port);
     std::fflush(stdout);
+    proxy::notify_manager("READY=1");
+}
+
+/// The sockets of `count` workers. Each has one of its own on the same port, between which the
+/// kernel shares out the connections evenly; only one that was handed down is everybody's.
+std::vector<int> listen(const proxy::Options& options, unsigned count) {
+    if (const auto inherited = proxy::inherited_socket())
+        return std::vector<int>(count, *inherited);
+    std::vector<int> listening = {proxy::listen_on(options.host, options.port, count > 1)};
+    const std::uint16_t port = proxy::port_of(listening[0]);
+    while (listening.size() < count)
+        listening.push_back(proxy::listen_on(options.host, port, true));
+    return listening;
 }
 
 int serve_alone(const proxy::Options& options, const router::RouterConfig& config) {
-    const int listening = proxy::listen_on(options.host, options.port, false);
+    const int listening = listen(options, 1)[0];
     const std::uint16_t port = proxy::port_of(listening);
     proxy::Worker worker(options, config, listening, fmt::format("proxy:{}", port));
     announce(options, port);
@@ -53,64 +72,66 @@ int serve_alone(const proxy::Options& options, const router::RouterConfig& confi
 int serve_as_worker(const proxy::Options& options, int listening, unsigned index) {
     try {
         // Read here, not handed down: a worker that is restarted goes by the file of today.
-        const auto loaded = router::load_config(options.config);
-        if (!loaded.ok()) throw std::runtime_error("the configuration has errors: " + options.config);
-        const std::string role = fmt::format("proxy:{} worker {}", proxy::port_of(listening), index);
+        const auto loaded = proxy::load(options);
+        if (!loaded.ok())
+            throw std::runtime_error("the configuration has errors: " +
+                                     proxy::config_name(options));
+        const std::string role =
+            fmt::format("proxy:{} worker {}", proxy::port_of(listening), index);
         proxy::Worker(options, loaded.config, listening, role).run();
         return 0;
     } catch (const std::exception& error) {
-        fmt::print(stderr, "weir-proxy: worker {}: {}\n", index, error.what());
+        proxy::log(proxy::LogLevel::error, fmt::format("worker {}: {}", index, error.what()));
         return kExitCannotRun;
     }
 }
 
-/// Each worker has a socket of its own on the same port, between which the kernel shares out the
-/// connections evenly.
 int serve_with_workers(const proxy::Options& options, const router::RouterConfig& config) {
     // Made once here, so that what is wrong with it is said once and before anything starts.
     weir::shm::SegmentOptions segment;
     segment.name = config.weir.segment;
     segment.size_bytes = config.weir.segment_size;
     weir::shm::Segment::open(segment);
+    proxy::client_tls(options);
 
-    std::vector<int> listening = {proxy::listen_on(options.host, options.port, true)};
-    const std::uint16_t port = proxy::port_of(listening[0]);
-    while (listening.size() < options.num_workers) {
-        listening.push_back(proxy::listen_on(options.host, port, true));
-    }
+    const std::vector<int> listening = listen(options, options.num_workers);
     proxy::Supervisor supervisor(
         options.num_workers,
         [&](unsigned index) { return serve_as_worker(options, listening[index], index); },
         [&] {
-            const bool good = proxy::report_problems(router::load_config(options.config), options.config);
-            if (!good) fmt::print(stderr, "weir-proxy: the new configuration has errors; the old one stays\n");
+            const bool good = proxy::report_problems(proxy::load(options), options);
+            if (!good)
+                proxy::log(proxy::LogLevel::error,
+                           "the new configuration has errors; the old one stays");
             return good;
         });
-    announce(options, port);
+    supervisor.start();
+    announce(options, proxy::port_of(listening[0]));
     return supervisor.run();
+}
+
+int serve(const proxy::Options& options) {
+    const auto loaded = proxy::load(options);
+    if (!proxy::report_problems(loaded, options)) return kExitUsage;
+    raise_descriptor_limit();
+    const bool alone = options.num_workers == 1 && options.max_requests_before_restart == 0;
+    return alone ? serve_alone(options, loaded.config) : serve_with_workers(options, loaded.config);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    proxy::Options options;
-    CLI::App app("An OpenAI-compatible proxy that reads a LiteLLM config.yaml and keeps its limits exactly.",
-                 "weir-proxy");
-    app.set_version_flag("--version,-v", WEIR_VERSION);
-    define_options(app, options);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : kExitUsage;
+    const auto line = proxy::read_command_line({argv + 1, argv + argc}, WEIR_VERSION);
+    if (line.exit_status) {
+        fmt::print(*line.exit_status == 0 ? stdout : stderr, "{}", line.text);
+        return *line.exit_status;
     }
-    const auto loaded = router::load_config(options.config);
-    if (!proxy::report_problems(loaded, options.config)) return kExitUsage;
-    raise_descriptor_limit();
+    proxy::set_log_level(proxy::log_level_from(line.options.log_level));
+    for (const std::string& warning : line.warnings) proxy::log(proxy::LogLevel::warning, warning);
     try {
-        return options.num_workers == 1 ? serve_alone(options, loaded.config)
-                                        : serve_with_workers(options, loaded.config);
+        return line.options.check ? check(line.options) : serve(line.options);
     } catch (const std::exception& error) {
-        fmt::print(stderr, "weir-proxy: {}\n", error.what());
+        proxy::log(proxy::LogLevel::error, error.what());
         return kExitCannotRun;
     }
 }

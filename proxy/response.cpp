@@ -13,11 +13,24 @@ namespace {
 
 /// What an answer's body is and how to treat it: meant for the client as it stands.
 constexpr std::array<std::string_view, 9> kRelayedAsIs = {
-    "content-type",  "content-encoding", "content-disposition", "content-language", "cache-control",
-    "retry-after",   "retry-after-ms",   "x-should-retry",      "etag"};
+    "content-type",     "content-encoding", "content-disposition",
+    "content-language", "cache-control",    "retry-after",
+    "retry-after-ms",   "x-should-retry",   "etag"};
 
 /// What an upstream says about itself and its connection: nothing to the client.
 constexpr std::array<std::string_view, 4> kNotRelayed = {"server", "date", "set-cookie", "alt-svc"};
+
+/// For a 429 of which nobody can know when it will pass: something in flight must end.
+constexpr shm::Nanos kUnknownWait = std::chrono::seconds(1);
+
+/// The longest wait that openai-node heeds.
+constexpr shm::Nanos kPatienceOfClients = std::chrono::seconds(60);
+
+/// `wait` in units of `unit`, at least one: a zero would mean "at once".
+std::uint64_t rounded_up(shm::Nanos wait, shm::Nanos unit) {
+    return static_cast<std::uint64_t>(
+        std::max<std::int64_t>(1, (wait + unit - shm::Nanos(1)) / unit));
+}
 
 template <std::size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -33,7 +46,8 @@ std::string model_json(std::string_view name) {
 }  // namespace
 
 HeadWriter::HeadWriter(std::string& out, unsigned status) : out_(out) {
-    const auto reason = boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
+    const auto reason =
+        boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
     const fmt::format_int code(status);
     out_.append("HTTP/1.1 ").append(code.data(), code.size()).append(" ");
     out_.append(reason.data(), reason.size()).append("\r\n");
@@ -68,19 +82,66 @@ PlainAnswer to_answer(const router::ApiError& error) {
     PlainAnswer answer;
     answer.status = error.status;
     answer.body = router::to_json(error);
-    if (error.status != 429 || !error.retry_after) return answer;
-    const auto ns = error.retry_after->count();
-    const auto rounded_up = [ns](std::int64_t unit) { return std::max<std::int64_t>(1, (ns + unit - 1) / unit); };
-    answer.fields.emplace_back("retry-after", std::to_string(rounded_up(1'000'000'000)));
-    answer.fields.emplace_back("retry-after-ms", std::to_string(rounded_up(1'000'000)));
-    if (*error.retry_after > std::chrono::seconds(60)) answer.fields.emplace_back("x-should-retry", "false");
+    if (error.status != 429) return answer;
+    const shm::Nanos wait = error.retry_after.value_or(kUnknownWait);
+    answer.fields.emplace_back("retry-after",
+                               std::to_string(rounded_up(wait, std::chrono::seconds(1))));
+    answer.fields.emplace_back("retry-after-ms",
+                               std::to_string(rounded_up(wait, std::chrono::milliseconds(1))));
+    if (wait > kPatienceOfClients) answer.fields.emplace_back("x-should-retry", "false");
     return answer;
+}
+
+void append_retry_after(const router::Fields& fields, HeadWriter& head) {
+    if (fields.has("retry-after") || fields.has("retry-after-ms")) return;
+    head.field("retry-after", rounded_up(kUnknownWait, std::chrono::seconds(1)))
+        .field("retry-after-ms", rounded_up(kUnknownWait, std::chrono::milliseconds(1)));
 }
 
 PlainAnswer detail_answer(unsigned status, std::string_view detail) {
     PlainAnswer answer;
     answer.status = status;
     answer.body = fmt::format(R"({{"detail":{}}})", router::json_string(detail));
+    return answer;
+}
+
+PlainAnswer not_allowed_answer(std::string_view allowed) {
+    PlainAnswer answer = detail_answer(405, "Method Not Allowed");
+    answer.fields.emplace_back("allow", allowed);
+    return answer;
+}
+
+PlainAnswer alive_answer() {
+    PlainAnswer answer;
+    answer.body = R"("I'm alive!")";
+    return answer;
+}
+
+PlainAnswer ready_answer(bool ready) {
+    PlainAnswer answer;
+    answer.status = ready ? 200 : 503;
+    answer.body = fmt::format(R"({{"status":"{}","db":"Not connected","cache":null}})",
+                              ready ? "healthy" : "draining");
+    return answer;
+}
+
+PlainAnswer preflight_answer(const router::Fields& fields) {
+    PlainAnswer answer;
+    answer.content_type = "text/plain; charset=utf-8";
+    answer.body = "OK";
+    answer.fields.emplace_back("access-control-allow-methods",
+                               "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+    if (const auto wanted = fields.get("access-control-request-headers"); !wanted.empty()) {
+        answer.fields.emplace_back("access-control-allow-headers", wanted);
+    }
+    answer.fields.emplace_back("access-control-max-age", "600");
+    return answer;
+}
+
+PlainAnswer metrics_answer(std::string page) {
+    PlainAnswer answer;
+    answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    answer.body = std::move(page);
     return answer;
 }
 
@@ -99,6 +160,11 @@ PlainAnswer model_answer(std::string_view name) {
     PlainAnswer answer;
     answer.body = model_json(name);
     return answer;
+}
+
+PlainAnswer no_model_answer(const std::string& name) {
+    return to_answer(
+        {404, "The model '" + name + "' does not exist.", "invalid_request_error", "model", {}});
 }
 
 void relay_fields(const router::Fields& fields, HeadWriter& head) {

@@ -80,25 +80,42 @@ std::optional<Route> model_in_path(std::string_view method, std::string_view pat
     for (const std::string_view after : kAfterModel) {
         if (path.size() <= after.size() || path.substr(path.size() - after.size()) != after) continue;
         const auto model = percent_decoded(path.substr(0, path.size() - after.size()));
-        if (!model) return std::nullopt;
-        return with_method({Endpoint::forward, after, *model, {}}, method, "POST");
+        if (!model || model->empty()) return std::nullopt;
+        return with_method({Endpoint::forward, after, *model}, method, "POST");
     }
     return std::nullopt;
 }
 
 }  // namespace
 
+bool is_open(Endpoint endpoint) noexcept {
+    switch (endpoint) {
+        case Endpoint::not_found:
+        case Endpoint::method_not_allowed:
+        case Endpoint::liveliness:
+        case Endpoint::readiness:
+        case Endpoint::metrics: return true;
+        default: return false;
+    }
+}
+
 Route find_route(std::string_view method, std::string_view target) {
     std::string_view path = target.substr(0, std::min(target.find('?'), target.size()));
-    if (path.substr(0, 4) == "/v1/") path.remove_prefix(3);
+    if (path.substr(0, 4) == "/v1/" || path == "/v2/model/info") path.remove_prefix(3);
+    if (path == "/metrics/") path.remove_suffix(1);  // where LiteLLM's page redirects to
     for (const Fixed& fixed : kFixed) {
-        if (path == fixed.path) return with_method({fixed.endpoint, fixed.path, {}, {}}, method, fixed.method);
+        if (path != fixed.path) continue;
+        return with_method({fixed.endpoint, fixed.path}, method, fixed.method);
     }
-    if (path == "/queue/chat/completions") return find_route(method, "/chat/completions");
+    if (path == "/queue/chat/completions") {
+        Route route = find_route(method, "/chat/completions");
+        route.queued = route.endpoint == Endpoint::forward;
+        return route;
+    }
     if (const auto route = model_in_path(method, path)) return *route;
     if (take_prefix(path, "/models/") && !path.empty()) {
         if (const auto model = percent_decoded(path)) {
-            return with_method({Endpoint::model, {}, *model, {}}, method, "GET");
+            return with_method({Endpoint::model, {}, *model}, method, "GET");
         }
     }
     return {};

@@ -25,10 +25,14 @@ enum class Endpoint : std::uint8_t {
 
 struct Route {
     Endpoint endpoint = Endpoint::not_found;
-    std::string_view upstream_path;  ///< of forward: below api_base, as "/chat/completions"
-    std::string model;               ///< named by the path, percent-decoded; empty if it is not
-    std::string_view allow;          ///< of method_not_allowed: "GET" or "POST"
+    std::string_view upstream_path{};  ///< of forward: below api_base, as "/chat/completions"
+    std::string model{};             ///< named by the path, percent-decoded; empty if it is not
+    bool queued = false;             ///< of forward: waits for capacity instead of being refused
+    std::string_view allow{};        ///< of method_not_allowed: "GET" or "POST"
 };
+
+/// Whether it is answered without asking for a key.
+bool is_open(Endpoint endpoint) noexcept;
 
 /// `target` as it stands in the request line; its query is not looked at.
 Route find_route(std::string_view method, std::string_view target);

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <cerrno>
 #include <cstring>
@@ -18,6 +17,9 @@ namespace asio = router::asio;
 namespace {
 
 constexpr int kBacklog = 4096;
+
+/// So many connections above the maximum are told so; beyond that they are closed without a word.
+constexpr std::uint64_t kTurnedAwayMax = 100;
 
 struct AddressList {
     addrinfo* first = nullptr;
@@ -33,7 +35,8 @@ int try_listen(const addrinfo& address, bool shared) {
     const int on = 1;
     ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (shared) ::setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (::bind(socket, address.ai_addr, address.ai_addrlen) == 0 && ::listen(socket, kBacklog) == 0) {
+    if (::bind(socket, address.ai_addr, address.ai_addrlen) == 0 &&
+        ::listen(socket, kBacklog) == 0) {
         return socket;
     }
     const int error = errno;
@@ -50,14 +53,17 @@ int listen_on(const std::string& host, std::uint16_t port, bool shared) {
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
     AddressList list;
-    const int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list.first);
+    const int failed =
+        ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list.first);
     if (failed != 0) {
-        throw std::runtime_error(fmt::format("cannot listen on {}: {}", host, ::gai_strerror(failed)));
+        throw std::runtime_error(
+            fmt::format("cannot listen on {}: {}", host, ::gai_strerror(failed)));
     }
     for (const addrinfo* address = list.first; address; address = address->ai_next) {
         if (const int socket = try_listen(*address, shared); socket >= 0) return socket;
     }
-    throw std::runtime_error(fmt::format("cannot listen on {}:{}: {}", host, port, std::strerror(errno)));
+    throw std::runtime_error(
+        fmt::format("cannot listen on {}:{}: {}", host, port, std::strerror(errno)));
 }
 
 std::uint16_t port_of(int listening) {
@@ -75,7 +81,8 @@ Server::Server(asio::io_context& io, Service& service, int listening)
     sockaddr_storage address{};
     socklen_t size = sizeof address;
     ::getsockname(listening, reinterpret_cast<sockaddr*>(&address), &size);
-    acceptor_.assign(address.ss_family == AF_INET6 ? router::Tcp::v6() : router::Tcp::v4(), listening);
+    acceptor_.assign(address.ss_family == AF_INET6 ? router::Tcp::v6() : router::Tcp::v4(),
+                     listening);
 }
 
 void Server::start() {
@@ -88,9 +95,7 @@ void Server::drain() {
     service_.draining = true;
     router::ErrorCode ignored;
     acceptor_.close(ignored);
-    for (const auto& session : sessions_) {
-        if (const auto alive = session.lock()) alive->drain();
-    }
+    for (Session* session : sessions_) session->drain();
 }
 
 router::Task<void> Server::accept() {
@@ -107,14 +112,15 @@ router::Task<void> Server::accept() {
 }
 
 void Server::serve(router::Socket socket) {
-    std::erase_if(sessions_, [](const auto& session) { return session.expired(); });
+    const std::uint64_t most = service_.setup->router.config().weir.clients.max_connections;
+    if (sessions_.size() >= most + kTurnedAwayMax) return;  // closes it
     const auto session = std::make_shared<Session>(service_, std::move(socket));
-    sessions_.push_back(session);
-    ++open_;
-    asio::co_spawn(io_, session->run(), [this, session](std::exception_ptr) {
+    auto life = sessions_.size() < most ? session->run() : session->turn_away();
+    sessions_.insert(session.get());
+    asio::co_spawn(io_, std::move(life), [this, session](std::exception_ptr) {
         // An exception is one session's end: out of memory, or no room in the segment. Whatever it
         // had reserved is settled by the destructors on the way here.
-        --open_;
+        sessions_.erase(session.get());
     });
 }
 

@@ -5,9 +5,8 @@
 
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <cstdint>
-#include <memory>
 #include <string>
-#include <vector>
+#include <unordered_set>
 
 #include "proxy/session.hpp"
 
@@ -24,7 +23,7 @@ std::uint16_t port_of(int listening);
 
 class Server {
  public:
-    /// Takes over `listening`. `service` must outlive it.
+    /// Takes over `listening`. `service` must outlive it, and `io` must not run once it is gone.
     Server(router::asio::io_context& io, Service& service, int listening);
 
     /// Begins to accept.
@@ -34,7 +33,7 @@ class Server {
     void drain();
 
     /// Connections that are still open.
-    std::size_t open() const noexcept { return open_; }
+    std::size_t open() const noexcept { return sessions_.size(); }
 
  private:
     router::Task<void> accept();
@@ -44,8 +43,7 @@ class Server {
     router::asio::io_context& io_;
     Service& service_;
     Acceptor acceptor_;
-    std::vector<std::weak_ptr<Session>> sessions_;
-    std::size_t open_ = 0;
+    std::unordered_set<Session*> sessions_;  // kept alive by what they wait for
 };
 
 }  // namespace weir::proxy

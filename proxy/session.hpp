@@ -9,88 +9,51 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
 
-#include "proxy/access_log.hpp"
-#include "proxy/keys.hpp"
-#include "proxy/metrics.hpp"
-#include "proxy/request_id.hpp"
-#include "proxy/response.hpp"
+#include "proxy/answer_writer.hpp"
+#include "proxy/intake.hpp"
 #include "proxy/route.hpp"
+#include "proxy/service.hpp"
 #include "router/call.hpp"
 #include "router/connection.hpp"
-#include "router/http_parser.hpp"
-#include "router/router.hpp"
 
 namespace weir::proxy {
 
-/// What a configuration makes. A reload makes another; requests under way end with theirs.
-struct Setup {
-    Setup(router::asio::io_context& io, const router::RouterConfig& config,
-          const router::RouterOptions& options)
-        : router(io, config, options),
-          keys(router.config(), router.segment()),
-          metrics(router.segment()) {
-        router.start();
-    }
-    router::Router router;
-    Keys keys;
-    Metrics metrics;
-};
-
-/// What the sessions of one process share; outlives them.
-struct Service {
-    router::Pulse pulse;
-    std::shared_ptr<Setup> setup;
-    AccessLog log;
-    IdSource ids;
-    bool draining = false;     ///< no further request on a connection after the present one
-};
-
-/// How long a client may take for each thing, and how much it may send.
-struct SessionLimits {
-    static constexpr shm::Nanos kIdle = std::chrono::seconds(75);   ///< between two requests
-    static constexpr shm::Nanos kHead = std::chrono::seconds(15);   ///< from its first byte on
-    static constexpr shm::Nanos kBody = std::chrono::seconds(30);   ///< between two pieces of it
-    static constexpr shm::Nanos kWrite = std::chrono::seconds(60);  ///< to take a piece of an answer
-    static constexpr shm::Nanos kHalfClosed = std::chrono::seconds(2);  ///< for the head of its answer
-    static constexpr std::uint32_t kHeadBytesMax = 32u << 10;
-};
-
 class Session : public std::enable_shared_from_this<Session> {
  public:
+    /// `service` must outlive it.
     Session(Service& service, router::Socket socket);
 
     /// Serves the connection until either side ends it.
     router::Task<void> run();
 
+    /// For one connection too many: answers its first request with 503, whatever it is.
+    router::Task<void> turn_away();
+
     /// Ends it at once if it is idle, or else after the present request.
     void drain() noexcept;
 
  private:
-    enum class Read : std::uint8_t { request, end, bad };
-
-    router::Task<Read> read_request();
-    router::Task<Read> read_head(router::HttpParser<true>& parser);
-    router::Task<Read> read_body(router::HttpParser<true>& parser);
-    bool take_body();
+    router::Task<bool> greet();
+    router::Task<Intake::Result> read_request();
+    void begin_answer(bool sound);
     router::Task<void> answer_request();
+    router::Task<void> answer_unknown(const Route& route);
     router::Task<void> answer_known(const Route& route, const Identity& identity);
     router::Task<void> forward(const Route& route, const Identity& identity);
     std::optional<router::RequestFacts> read_facts(const Route& route, router::ApiError& error);
+    std::optional<shm::Nanos> max_wait(const Route& route) const;
+    bool find_scopes(const Identity& identity, std::string_view group, std::string_view end_user);
     router::Task<void> send(router::Request& request, const Identity& identity);
-    void append_own_fields(HeadWriter& head, const router::Call& call);
+    router::Task<void> answer_call(router::Call& call);
+    router::Task<void> write(const PlainAnswer& answer);
+    router::Task<void> linger();
+    void append_id(HeadWriter& head) const;
+    void append_call(HeadWriter& head, const router::Call& call) const;
     void take_note(const router::Call& call);
     void finish_request();
-    router::Task<void> relay(router::Call& call);
-    router::Task<bool> write_pieces(router::Call& call, bool chunked);
-    router::Task<void> break_off(router::Call& call, router::TransportError failure, bool chunked);
-    router::Task<bool> write_out();
-    router::Task<void> write(const PlainAnswer& answer);
-    router::Task<void> refuse(unsigned status, std::string message, std::string param);
-    router::Task<void> linger();
     void client_left(router::Connection::PeerGone how) noexcept;
+    const router::ClientSettings& limits() const noexcept;
 
     /// Gives up the call of a client that has closed its side, unless its answer begins soon.
     class Grace : public router::Waiter {
@@ -103,22 +66,20 @@ class Session : public std::enable_shared_from_this<Session> {
     };
 
     Service& service_;
-    std::shared_ptr<Setup> setup_;  // of the present request
+    std::shared_ptr<Setup> setup_;  // of the present request; null between two of them
     router::Connection connection_;
+    Intake intake_;
+    AnswerWriter answer_;
     Grace grace_;
-    router::MessageHead head_;
-    std::vector<router::asio::const_buffer> pieces_;
-    std::string body_;
-    std::string out_;
     router::RequestReader reader_;
     CallerScopes caller_;
     Served served_;
-    std::string deployment_id_;  // what Served refers to may go before it is logged
-    shm::Nanos began_{};         // the head of the present request was there
+    std::string own_fields_;        // of the present answer's head, as lines
+    std::string deployment_id_;     // what Served refers to may go before it is logged
+    shm::Nanos began_{};            // the head of the present request was there
     router::Call* call_ = nullptr;  // the one that is being answered
-    bool idle_ = true;
-    bool keep_alive_ = false;
-    bool answer_begun_ = false;
+    bool greeting_ = false;         // a TLS handshake is under way
+    bool client_gone_ = false;      // and was given up for it
 };
 
 }  // namespace weir::proxy

@@ -11,6 +11,10 @@
 #include <cstdio>
 #include <cstring>
 
+#include "proxy/log.hpp"
+#include "proxy/service_manager.hpp"
+#include "proxy/signals.hpp"
+
 namespace weir::proxy {
 namespace {
 
@@ -22,14 +26,15 @@ constexpr milliseconds kPauseFirst{100};
 constexpr milliseconds kPauseMax{5000};
 
 sigset_t governed_signals() {
-    sigset_t set;
-    sigemptyset(&set);
-    for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+    sigset_t set = worker_signals();
+    sigaddset(&set, SIGCHLD);
     return set;
 }
 
 std::string how_it_ended(int status) {
-    if (WIFSIGNALED(status)) return fmt::format("was killed by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
+    if (WIFSIGNALED(status)) {
+        return fmt::format("was killed by signal {} ({})", WTERMSIG(status), ::strsignal(WTERMSIG(status)));
+    }
     return fmt::format("exited with status {}", WEXITSTATUS(status));
 }
 
@@ -38,11 +43,15 @@ std::string how_it_ended(int status) {
 Supervisor::Supervisor(unsigned workers, std::function<int(unsigned)> work, std::function<bool()> reload)
     : work_(std::move(work)), reload_(std::move(reload)), slots_(workers) {}
 
-int Supervisor::run() {
+void Supervisor::start() {
     // Signals are taken one at a time by sigtimedwait; nothing happens in a handler.
     const sigset_t set = governed_signals();
     ::sigprocmask(SIG_BLOCK, &set, nullptr);
-    for (unsigned i = 0; i < slots_.size(); ++i) start(i);
+    for (unsigned i = 0; i < slots_.size(); ++i) start_one(i);
+}
+
+int Supervisor::run() {
+    const sigset_t set = governed_signals();
     while (any_alive() || !ending_) {
         const milliseconds wait = until_next();
         const timespec patience{wait.count() / 1000, (wait.count() % 1000) * 1'000'000};
@@ -53,7 +62,7 @@ int Supervisor::run() {
     return status_;
 }
 
-void Supervisor::start(unsigned index) {
+void Supervisor::start_one(unsigned index) {
     Slot& slot = slots_[index];
     const pid_t supervisor = ::getpid();
     const pid_t pid = ::fork();
@@ -61,9 +70,6 @@ void Supervisor::start(unsigned index) {
         // If the supervisor is killed its workers end as if they were told to.
         ::prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (::getppid() != supervisor) ::_exit(0);
-        ::signal(SIGHUP, SIG_IGN);  // until it knows how to reload: it reads the file anyway
-        const sigset_t set = governed_signals();
-        ::sigprocmask(SIG_UNBLOCK, &set, nullptr);
         const int status = work_(index);
         std::fflush(nullptr);
         ::_exit(status);
@@ -71,19 +77,27 @@ void Supervisor::start(unsigned index) {
     slot.started = Clock::now();
     slot.pid = pid;
     if (pid < 0) {
-        fmt::print(stderr, "weir-proxy: cannot start worker {}: {}\n", index, std::strerror(errno));
+        log(LogLevel::error, fmt::format("cannot start worker {}: {}", index, std::strerror(errno)));
         slot.restart_at = slot.started + kPauseMax;
     }
 }
 
 void Supervisor::on_signal(int number) {
     if (number == SIGCHLD) return reap();
-    if (number == SIGHUP) {
-        if (reload_()) tell_all(SIGHUP);
-        return;
+    if (number == SIGHUP) return reload();
+    if (number == SIGUSR1 || number == SIGUSR2) {
+        change_log_level(number == SIGUSR1 ? 1 : -1);
+        return tell_all(number);
     }
+    notify_manager("STOPPING=1");
     ending_ = true;
     tell_all(SIGTERM);
+}
+
+void Supervisor::reload() {
+    notify_reloading();
+    if (reload_()) tell_all(SIGHUP);
+    notify_manager("READY=1");
 }
 
 void Supervisor::reap() {
@@ -101,12 +115,13 @@ void Supervisor::bury(Slot& slot, unsigned index, int status) {
     slot.pid = -1;
     if (ending_) return;
     const auto now = Clock::now();
-    const bool early = now - slot.started < kEarly;
+    const bool planned = WIFEXITED(status) && WEXITSTATUS(status) == 0;  // it has served as many as it may
+    const bool early = !planned && now - slot.started < kEarly;
     slot.pause = early ? std::clamp(slot.pause * 2, kPauseFirst, kPauseMax) : milliseconds(0);
-    slot.served |= !early || WIFSIGNALED(status);
+    slot.served |= !early || WIFSIGNALED(status) || WEXITSTATUS(status) == 0;
     slot.restart_at = now + slot.pause;
-    fmt::print(stderr, "weir-proxy: worker {} {}; restarting it in {} ms\n", index, how_it_ended(status),
-               slot.pause.count());
+    log(LogLevel::warning,
+        fmt::format("worker {} {}; restarting it in {} ms", index, how_it_ended(status), slot.pause.count()));
     // One that exits by itself before it has ever served says why, and will not do better later.
     if (!slot.served && WIFEXITED(status) && WEXITSTATUS(status) != 0) {
         ending_ = true;
@@ -118,7 +133,7 @@ void Supervisor::bury(Slot& slot, unsigned index, int status) {
 void Supervisor::restart_due() {
     const auto now = Clock::now();
     for (unsigned i = 0; i < slots_.size(); ++i) {
-        if (slots_[i].pid < 0 && slots_[i].restart_at <= now) start(i);
+        if (slots_[i].pid < 0 && slots_[i].restart_at <= now) start_one(i);
     }
 }
 
@@ -126,8 +141,8 @@ milliseconds Supervisor::until_next() const {
     auto wait = milliseconds(1000);
     for (const Slot& slot : slots_) {
         if (slot.pid >= 0) continue;
-        const auto left = std::chrono::duration_cast<milliseconds>(slot.restart_at - Clock::now()) + milliseconds(1);
-        wait = std::clamp(left, milliseconds(0), wait);
+        const auto left = std::chrono::duration_cast<milliseconds>(slot.restart_at - Clock::now());
+        wait = std::clamp(left + milliseconds(1), milliseconds(0), wait);
     }
     return wait;
 }

@@ -15,9 +15,13 @@ namespace weir::proxy {
 
 class Supervisor {
  public:
-    /// `work(index)` is what worker `index` does, in its own process; what it returns is the exit
-    /// status. `reload` decides on SIGHUP whether to pass it on.
+    /// `work(index)` is what worker `index` does, in its own process, with the signals of signals.hpp
+    /// blocked until it lets them in; what it returns is the exit status. `reload` decides on SIGHUP
+    /// whether to pass it on.
     Supervisor(unsigned workers, std::function<int(unsigned index)> work, std::function<bool()> reload);
+
+    /// Starts the workers. From here on signals wait for run().
+    void start();
 
     /// Until SIGTERM or SIGINT has ended all workers, or none of them can start. Returns the exit
     /// status.
@@ -33,8 +37,9 @@ class Supervisor {
         bool served = false;                // whether it ever lived for longer than kEarly
     };
 
-    void start(unsigned index);
+    void start_one(unsigned index);
     void on_signal(int number);
+    void reload();
     void reap();
     void bury(Slot& slot, unsigned index, int status);
     void restart_due();

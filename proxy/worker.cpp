@@ -5,15 +5,23 @@
 
 #include <cstdio>
 #include <random>
+#include <stdexcept>
+
+#include "proxy/log.hpp"
+#include "proxy/service_manager.hpp"
+#include "proxy/signals.hpp"
 
 namespace weir::proxy {
 namespace {
 
+namespace ssl = router::asio::ssl;
+
 constexpr std::chrono::milliseconds kLookDrained{20};
 
-LogFormat log_format(const std::string& name) {
-    if (name == "text") return LogFormat::text;
-    return name == "json" ? LogFormat::json : LogFormat::off;
+LogFormat log_format(const Options& options, const router::RouterConfig& config) {
+    if (!options.access_log) return config.json_logs ? LogFormat::json : LogFormat::off;
+    if (*options.access_log == "text") return LogFormat::text;
+    return *options.access_log == "json" ? LogFormat::json : LogFormat::off;
 }
 
 std::uint64_t random_seed() {
@@ -28,16 +36,21 @@ Worker::Worker(const Options& options, const router::RouterConfig& config, int l
     : options_(options),
       router_options_{role, 0},
       service_{router::Pulse(io_), std::make_shared<Setup>(io_, config, router_options_),
-               AccessLog(log_format(options.access_log), STDOUT_FILENO), IdSource(random_seed()), false},
+               AccessLog(log_format(options, config), STDOUT_FILENO), IdSource(random_seed()),
+               client_tls(options)},
       server_(io_, service_, listening),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
-      drained_(io_) {}
+      drained_(io_) {
+    signals_.add(SIGUSR1);
+    signals_.add(SIGUSR2);
+}
 
 void Worker::run() {
-    service_.pulse.on_beat([this](shm::Nanos) { service_.log.flush(); });
+    service_.pulse.on_beat([this](shm::Nanos) { on_beat(); });
     service_.pulse.start();
     server_.start();
     await_signal();
+    let_signals_in();
     io_.run();
 }
 
@@ -50,30 +63,51 @@ void Worker::await_signal() {
 }
 
 void Worker::on_signal(int number) {
-    if (number == SIGHUP) {
-        reload();
-    } else if (service_.draining) {
-        io_.stop();
-    } else {
-        drain_until_ = shm::now() + std::chrono::seconds(options_.drain_seconds);
-        server_.drain();
-        drain();
+    switch (number) {
+        case SIGHUP:
+            return reload();
+        case SIGUSR1:
+            return change_log_level(1);
+        case SIGUSR2:
+            return change_log_level(-1);
+        default:
+            break;
     }
+    if (service_.draining) return io_.stop();
+    notify_manager("STOPPING=1");
+    end();
+}
+
+void Worker::on_beat() {
+    service_.log.flush();
+    const std::uint64_t most = options_.max_requests_before_restart;
+    if (most == 0 || service_.requests < most || service_.draining) return;
+    log(LogLevel::info,
+        fmt::format("{} requests served; ending for a fresh worker", service_.requests));
+    end();
+}
+
+void Worker::end() {
+    drain_until_ = shm::now() + service_.setup->router.config().weir.drain;
+    server_.drain();
+    drain();
 }
 
 void Worker::reload() {
-    const auto loaded = router::load_config(options_.config);
-    if (!report_problems(loaded, options_.config)) {
-        fmt::print(stderr, "weir-proxy: the new configuration has errors; the old one stays\n");
-        return;
+    const auto loaded = load(options_);
+    if (!report_problems(loaded, options_)) {
+        return log(LogLevel::error, "the new configuration has errors; the old one stays");
     }
+    notify_reloading();
     try {
-        const auto before = service_.setup;
+        auto tls = client_tls(options_);
         service_.setup = std::make_shared<Setup>(io_, loaded.config, router_options_);
-        fmt::print(stderr, "weir-proxy: configuration reloaded\n");
+        service_.tls = std::move(tls);  // connections that have it already keep it
+        log(LogLevel::warning, "configuration reloaded");
     } catch (const std::exception& error) {
-        fmt::print(stderr, "weir-proxy: {}; the old configuration stays\n", error.what());
+        log(LogLevel::error, fmt::format("{}; the old configuration stays", error.what()));
     }
+    notify_manager("READY=1");
 }
 
 void Worker::drain() {
@@ -84,11 +118,33 @@ void Worker::drain() {
     });
 }
 
-bool report_problems(const router::LoadedConfig& loaded, const std::string& file) {
+bool report_problems(const router::LoadedConfig& loaded, const Options& options) {
     for (const auto& problem : loaded.problems) {
-        fmt::print(stderr, "{}\n", router::to_string(problem, file));
+        fmt::print(stderr, "{}\n", router::to_string(problem, config_name(options)));
     }
     return loaded.ok();
+}
+
+std::unique_ptr<ssl::context> client_tls(const Options& options) {
+    if (options.ssl_certfile_path.empty()) return nullptr;
+    auto context = std::make_unique<ssl::context>(ssl::context::tls_server);
+    context->set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 |
+                         ssl::context::no_sslv3 | ssl::context::no_tlsv1 |
+                         ssl::context::no_tlsv1_1);
+    router::ErrorCode error;
+    context->use_certificate_chain_file(options.ssl_certfile_path, error);
+    if (error) {
+        throw std::runtime_error(
+            fmt::format("--ssl_certfile_path {}: no certificate can be read: {}",
+                        options.ssl_certfile_path, error.message()));
+    }
+    context->use_private_key_file(options.ssl_keyfile_path, ssl::context::pem, error);
+    if (error) {
+        throw std::runtime_error(
+            fmt::format("--ssl_keyfile_path {}: not the key of the certificate: {}",
+                        options.ssl_keyfile_path, error.message()));
+    }
+    return context;
 }
 
 }  // namespace weir::proxy

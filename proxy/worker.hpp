@@ -1,12 +1,14 @@
 // One process that serves: an event loop, a router, a server, and the signals that govern them.
 //
 // SIGTERM and SIGINT: accept nobody further, finish what is under way within drain_seconds, end. A
-// second one ends at once. SIGHUP: read the configuration again; a bad one changes nothing.
+// second one ends at once. SIGHUP: read the configuration again; a bad one changes nothing. SIGUSR1
+// and SIGUSR2: log more, log less.
 //
 // Thread safety: none. One per process.
 #pragma once
 
 #include <boost/asio/signal_set.hpp>
+#include <memory>
 #include <string>
 
 #include "proxy/options.hpp"
@@ -21,13 +23,15 @@ class Worker {
     Worker(const Options& options, const router::RouterConfig& config, int listening,
            const std::string& role);
 
-    /// Until it is told to end.
+    /// Until it is told to end, or has served as many requests as it may.
     void run();
 
  private:
     void await_signal();
     void on_signal(int number);
+    void on_beat();
     void reload();
+    void end();
     void drain();
 
     Options options_;
@@ -42,6 +46,10 @@ class Worker {
 };
 
 /// Prints what there is to say about a configuration; false if it cannot be used.
-bool report_problems(const router::LoadedConfig& loaded, const std::string& file);
+bool report_problems(const router::LoadedConfig& loaded, const Options& options);
+
+/// The certificates to speak TLS with; null if there are none. Throws std::runtime_error that names
+/// the file and what is wrong with it.
+std::unique_ptr<router::asio::ssl::context> client_tls(const Options& options);
 
 }  // namespace weir::proxy

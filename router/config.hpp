@@ -100,6 +100,18 @@ struct ConnectionSettings {
     std::string ca_file;  ///< PEM; empty: the system's
 };
 
+/// What the proxy bears from its clients: of each process, and for each connection.
+struct ClientSettings {
+    std::uint64_t max_connections = 10000;  ///< of one process; who comes on top is told 503
+    std::uint32_t max_head_bytes = 32u << 10;
+    shm::Nanos idle_timeout = std::chrono::seconds(75);   ///< between two requests
+    shm::Nanos head_timeout = std::chrono::seconds(15);   ///< from its first byte on; TLS handshakes too
+    shm::Nanos body_timeout = std::chrono::seconds(30);   ///< between two pieces of a body
+    shm::Nanos write_timeout = std::chrono::seconds(60);  ///< to take a piece of an answer
+    shm::Nanos half_closed_timeout =
+        std::chrono::seconds(2);  ///< who has closed its side waits so long for an answer's head
+};
+
 /// `weir_settings`: what LiteLLM has no name for.
 struct WeirSettings {
     std::string segment = "weir";
@@ -110,6 +122,7 @@ struct WeirSettings {
 
     QueueSettings queue;
     ConnectionSettings upstream;
+    ClientSettings clients;
     FailMode fail_mode = FailMode::share;
     std::uint32_t expected_hosts = 1;
     shm::Nanos drain = std::chrono::seconds(30);  ///< for running answers at a stop

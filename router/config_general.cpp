@@ -14,7 +14,7 @@ constexpr auto kGeneralKeys = std::to_array<std::string_view>(
 
 constexpr auto kWeirKeys = std::to_array<std::string_view>(
     {"segment", "segment_size", "window_seconds", "max_body_bytes", "upstream_timeout_seconds",
-     "queue", "upstream", "fail_mode", "expected_hosts", "drain_seconds", "cost_policy", "keys",
+     "queue", "upstream", "clients", "fail_mode", "expected_hosts", "drain_seconds", "cost_policy", "keys",
      "users", "teams", "end_users", "end_user_default"});
 
 constexpr auto kGeneralIgnored = std::to_array<Ignored>({
@@ -90,6 +90,25 @@ void read_connections(const ConfigNode& node, ConnectionSettings& upstream) {
         node.at("idle_timeout_seconds").seconds(0, 86400).value_or(upstream.idle_timeout);
     upstream.dns_ttl = node.at("dns_ttl_seconds").seconds(0, 86400).value_or(upstream.dns_ttl);
     upstream.ca_file = node.at("ca_file").text().value_or(upstream.ca_file);
+}
+
+void read_clients(const ConfigNode& node, ClientSettings& clients) {
+    if (!node.expect_map("settings of connections from clients")) return;
+    node.only({"max_connections", "max_head_bytes", "idle_timeout_seconds", "head_timeout_seconds",
+               "body_timeout_seconds", "write_timeout_seconds", "half_closed_timeout_seconds"});
+    clients.max_connections =
+        node.at("max_connections").whole(1, 1'000'000).value_or(clients.max_connections);
+    // What a connection's read buffer holds is the most that a head can have.
+    clients.max_head_bytes = static_cast<std::uint32_t>(
+        node.at("max_head_bytes").whole(1024, 48u << 10).value_or(clients.max_head_bytes));
+    const auto read = [&](const char* key, shm::Nanos& timeout) {
+        timeout = node.at(key).seconds(0.001, 86400).value_or(timeout);
+    };
+    read("idle_timeout_seconds", clients.idle_timeout);
+    read("head_timeout_seconds", clients.head_timeout);
+    read("body_timeout_seconds", clients.body_timeout);
+    read("write_timeout_seconds", clients.write_timeout);
+    read("half_closed_timeout_seconds", clients.half_closed_timeout);
 }
 
 void read_fail_mode(const ConfigNode& node, WeirSettings& weir) {
@@ -173,6 +192,7 @@ void read_weir_settings(const ConfigNode& settings, RouterConfig& config) {
                                 .value_or(weir.upstream_timeout);
     read_queue(settings.at("queue"), weir.queue);
     read_connections(settings.at("upstream"), weir.upstream);
+    read_clients(settings.at("clients"), weir.clients);
     read_fail_mode(settings.at("fail_mode"), weir);
     weir.expected_hosts = static_cast<std::uint32_t>(
         settings.at("expected_hosts").whole(1, 100'000).value_or(weir.expected_hosts));

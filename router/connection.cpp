@@ -2,6 +2,7 @@
 
 #include <openssl/ssl.h>
 #include <openssl/tls1.h>
+#include <poll.h>
 
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
@@ -9,16 +10,28 @@
 
 namespace weir::router {
 
-Connection::Connection(asio::io_context& io, Pulse& pulse) : socket_(io) { pulse.watch(*this); }
+namespace {
 
-Connection::Connection(Socket socket, Pulse& pulse) : socket_(std::move(socket)) {
+/// How often to look whether a peer has left that has sent something nobody reads yet.
+constexpr shm::Nanos kLookAgain = std::chrono::milliseconds(50);
+
+}  // namespace
+
+Connection::Connection(asio::io_context& io, Pulse& pulse) : pulse_(pulse), of_client_(false), socket_(io) {
+    pulse.watch(*this);
+}
+
+Connection::Connection(Socket socket, Pulse& pulse)
+    : pulse_(pulse), of_client_(true), socket_(std::move(socket)) {
     ErrorCode ignored;
     socket_.set_option(Tcp::no_delay(true), ignored);
     pulse.watch(*this);
 }
 
 Connection::~Connection() {
-    if (peer_watch_) peer_watch_->connection = nullptr;
+    if (!peer_watch_) return;
+    peer_watch_->connection = nullptr;
+    peer_watch_->clear_deadline();
 }
 
 Task<TransportError> Connection::connect(std::span<const Tcp::endpoint> endpoints,
@@ -73,6 +86,7 @@ Task<TransportError> Connection::accept_tls(asio::ssl::context& context, shm::Na
     tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, context);
     const auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::server, kAwait);
     clear_deadline();
+    if (expired()) co_return TransportError::connect_timeout;
     co_return error ? TransportError::tls : TransportError::none;
 }
 
@@ -90,6 +104,7 @@ Task<ErrorCode> Connection::read_some() {
     const asio::mutable_buffer room(in_.data() + end_, in_.size() - end_);
     if (room.size() == 0) co_return asio::error::no_buffer_space;
     reading_ = true;
+    if (peer_watch_) peer_watch_->clear_deadline();
     const auto [error, count] = tls_ ? co_await tls_->async_read_some(room, kAwait)
                                      : co_await socket_.async_read_some(room, kAwait);
     reading_ = false;
@@ -117,7 +132,10 @@ bool Connection::is_stale() noexcept {
 }
 
 void Connection::watch_peer(std::function<void(PeerGone)> gone) {
-    if (!peer_watch_) peer_watch_ = std::make_shared<PeerWatch>(PeerWatch{this, std::move(gone)});
+    if (!peer_watch_) {
+        peer_watch_ = std::make_shared<PeerWatch>(this, std::move(gone));
+        pulse_.watch(*peer_watch_);
+    }
     if (!peer_watch_->waiting) await_peer();
 }
 
@@ -127,17 +145,23 @@ void Connection::await_peer() {
     peer_watch_->waiting = true;
     socket_.async_wait(Socket::wait_read, [watch = peer_watch_](ErrorCode error) {
         watch->waiting = false;
-        Connection* self = watch->connection;
-        if (!self || error || self->reading_) return;
-        char byte;
-        const auto count =
-            ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-        if (count > 0 || (count < 0 && errno == EAGAIN)) {
-            self->await_peer();  // the next request, early
-        } else {
-            watch->gone(count == 0 ? PeerGone::closed : PeerGone::reset);
-        }
+        if (!error && watch->connection && !watch->connection->reading_) watch->look();
     });
+}
+
+/// Not by reading: bytes may be the next request, early, or TLS's farewell before the end. As long as
+/// they lie there, waiting for something to read would end at once, again and again.
+void Connection::PeerWatch::look() noexcept {
+    if (!connection || connection->reading_) return;
+    pollfd state{connection->socket_.native_handle(), POLLRDHUP, 0};
+    if (::poll(&state, 1, 0) < 0 || state.revents == 0) return set_deadline(shm::now() + kLookAgain);
+    gone((state.revents & (POLLERR | POLLHUP)) != 0 ? PeerGone::reset : PeerGone::closed);
+}
+
+void Connection::on_deadline() noexcept {
+    if (!of_client_) return close();
+    ErrorCode ignored;
+    socket_.cancel(ignored);
 }
 
 void Connection::finish_writing() noexcept {

@@ -23,7 +23,8 @@ class Connection : public Waiter {
     /// Not yet connected. `pulse` must outlive it.
     Connection(asio::io_context& io, Pulse& pulse);
 
-    /// One that a client has made.
+    /// One that a client has made. A deadline then ends only what is being waited for, with an
+    /// error: the client can still be told.
     Connection(Socket socket, Pulse& pulse);
     ~Connection() override;
 
@@ -68,17 +69,28 @@ class Connection : public Waiter {
     static constexpr std::size_t kBufferMin = 8u << 10;
     static constexpr std::size_t kBufferMax = 64u << 10;  // bounds the head of an answer
 
-    void on_deadline() noexcept override { close(); }
+    void on_deadline() noexcept override;
     void make_room();
     void await_peer();
 
-    /// Outlives the Connection in the handler that waits for the peer, and tells it so.
-    struct PeerWatch {
-        Connection* connection;
+    /// Looks again whether the peer has left, while there are bytes from it that nobody reads.
+    class PeerWatch : public Waiter {
+     public:
+        PeerWatch(Connection* owner, std::function<void(PeerGone)> told)
+            : connection(owner), gone(std::move(told)) {}
+        /// Calls `gone` if it has.
+        void look() noexcept;
+
+        Connection* connection;  ///< null once it is gone; the handler that waits may outlive it
         std::function<void(PeerGone)> gone;
         bool waiting = false;
+
+     private:
+        void on_deadline() noexcept override { look(); }
     };
 
+    Pulse& pulse_;
+    const bool of_client_;
     Socket socket_;
     std::unique_ptr<asio::ssl::stream<Socket&>> tls_;
     std::vector<char> in_;

@@ -221,6 +221,8 @@ weir_settings:
   queue: {max_wait_seconds: 15, max_depth: 100}
   upstream: {max_connections: 5, connect_timeout_seconds: 1, idle_timeout_seconds: 2,
              dns_ttl_seconds: 3, ca_file: /x}
+  clients: {max_connections: 7, max_head_bytes: 2048, idle_timeout_seconds: 1, head_timeout_seconds: 2,
+            body_timeout_seconds: 3, write_timeout_seconds: 4, half_closed_timeout_seconds: 5}
   fail_mode: closed
   expected_hosts: 3
   drain_seconds: 5
@@ -237,6 +239,13 @@ weir_settings:
     CHECK(config.weir.queue.max_depth == 100);
     CHECK(config.weir.upstream.max_per_upstream == 5);
     CHECK(config.weir.upstream.ca_file == "/x");
+    CHECK(config.weir.clients.max_connections == 7);
+    CHECK(config.weir.clients.max_head_bytes == 2048);
+    CHECK(config.weir.clients.idle_timeout == 1s);
+    CHECK(config.weir.clients.head_timeout == 2s);
+    CHECK(config.weir.clients.body_timeout == 3s);
+    CHECK(config.weir.clients.write_timeout == 4s);
+    CHECK(config.weir.clients.half_closed_timeout == 5s);
     CHECK(config.weir.fail_mode == FailMode::closed);
     CHECK(config.weir.expected_hosts == 3);
     CHECK(config.weir.drain == 5s);

@@ -1,0 +1,127 @@
+#include "proxy/answer_writer.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace weir::proxy {
+
+namespace asio = router::asio;
+using router::Call;
+using router::Task;
+using router::TransportError;
+
+namespace {
+
+constexpr std::string_view kEventStream = "text/event-stream";
+
+}  // namespace
+
+void AnswerWriter::begin(const Terms& terms) noexcept {
+    terms_ = terms;
+    begun_ = false;
+    out_.clear();
+}
+
+Task<void> AnswerWriter::write(const PlainAnswer& answer, std::string_view own_fields,
+                               Served& served) {
+    served.status = answer.status;
+    served.bytes_out = answer.body.size();
+    HeadWriter head(out_, answer.status);
+    head.field("content-type", answer.content_type);
+    out_ += own_fields;
+    for (const auto& [name, value] : answer.fields) head.field(name, value);
+    head.field("content-length", answer.body.size());
+    if (!terms_.keep_alive) head.field("connection", "close");
+    head.end();
+    if (!terms_.head_only) out_ += answer.body;
+    pieces_.assign(1, asio::buffer(out_));
+    if (!co_await write_out()) end_connection();
+}
+
+Task<void> AnswerWriter::relay(Call& call, std::string_view own_fields, Served& served) {
+    const router::Exchange& answer = call.answer();
+    TransportError failure = TransportError::none;
+    // The head of a short answer waits for its body, to be written in one go.
+    const bool wait = call.content_length() > 0 && call.pieces().empty() && !answer.done();
+    if (wait) failure = co_await call.next();
+    if (failure != TransportError::none) {
+        router::ApiError error;
+        error.status = 502;
+        error.type = "api_connection_error";
+        error.message = std::string(to_string(failure)) + ".";
+        co_return co_await write(to_answer(error), own_fields, served);
+    }
+    const bool chunked = append_relayed_head(call, own_fields);
+    served.status = answer.status();
+
+    bool written = co_await write_pieces(call, chunked, served);
+    while (written && !answer.done()) {
+        failure = co_await call.next();
+        if (failure != TransportError::none) break;
+        written = co_await write_pieces(call, chunked, served);
+    }
+    if (!written) call.abort();
+    if (written && failure != TransportError::none) co_await break_off(call, failure, chunked);
+    if (!written || failure != TransportError::none) end_connection();
+}
+
+/// Returns whether the body goes in chunks.
+bool AnswerWriter::append_relayed_head(const Call& call, std::string_view own_fields) {
+    const router::Exchange& answer = call.answer();
+    const std::int64_t length = call.content_length();
+    const bool has_body = answer.status() != 204 && answer.status() != 304 && length != 0;
+    const bool chunked = has_body && length < 0 && terms_.chunks;
+    if (has_body && length < 0 && !chunked) end_connection();  // the end of the connection ends it
+    HeadWriter head(out_, answer.status());
+    relay_fields(answer.fields(), head);
+    if (answer.status() == 429) append_retry_after(answer.fields(), head);
+    out_ += own_fields;
+    if (chunked) head.field("transfer-encoding", "chunked");
+    if (length >= 0) head.field("content-length", static_cast<std::uint64_t>(length));
+    if (!terms_.keep_alive) head.field("connection", "close");
+    head.end();
+    return chunked;
+}
+
+/// Writes what stands in out_, the pieces that have come, and the end if it is there.
+Task<bool> AnswerWriter::write_pieces(Call& call, bool chunked, Served& served) {
+    std::size_t bytes = 0;
+    for (const asio::const_buffer& piece : call.pieces()) bytes += piece.size();
+    pieces_.clear();
+    if (chunked && bytes > 0) fmt::format_to(std::back_inserter(out_), "{:x}\r\n", bytes);
+    if (!out_.empty()) pieces_.push_back(asio::buffer(out_));
+    pieces_.insert(pieces_.end(), call.pieces().begin(), call.pieces().end());
+    static constexpr std::string_view kChunkEnd = "\r\n";
+    static constexpr std::string_view kLastChunk = "0\r\n\r\n";
+    if (chunked && bytes > 0) pieces_.push_back(asio::buffer(kChunkEnd));
+    if (chunked && call.answer().done()) pieces_.push_back(asio::buffer(kLastChunk));
+    served.bytes_out += bytes;
+    co_return pieces_.empty() || co_await write_out();
+}
+
+/// The upstream has failed in the midst of an answer. A stream of events can still say so.
+Task<void> AnswerWriter::break_off(Call& call, TransportError failure, bool chunked) {
+    const std::string_view type = call.answer().fields().get("content-type");
+    if (type.substr(0, kEventStream.size()) != kEventStream) co_return;  // only the cut tells
+    router::ApiError error;
+    error.status = 502;
+    error.type = "api_connection_error";
+    error.message = std::string(to_string(failure)) + ".";
+    // The upstream may have stopped within a line.
+    const std::string event = fmt::format("\n\ndata: {}\n\n", router::to_json(error));
+    out_ = chunked ? fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", event.size(), event) : event;
+    pieces_.assign(1, asio::buffer(out_));
+    co_await write_out();
+}
+
+Task<bool> AnswerWriter::write_out() {
+    begun_ = true;
+    connection_.set_deadline(shm::now() + terms_.write_timeout);
+    const router::ErrorCode error = co_await connection_.write(pieces_);
+    connection_.clear_deadline();
+    out_.clear();
+    co_return !error;
+}
+
+}  // namespace weir::proxy

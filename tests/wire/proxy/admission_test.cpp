@@ -1,0 +1,266 @@
+// Who may ask, what, and how much: keys and limits over real sockets, and what answers say of them.
+#include "tests/support/program.hpp"
+#include "tests/support/scratch.hpp"
+#include "tests/wire/proxy/proxy_harness.hpp"
+
+using namespace weir::proxy::test;
+
+namespace {
+
+std::string bearer(const std::string& key) {
+    return "authorization: Bearer " + key + "\r\n";
+}
+
+/// kConfig with `deployment` among the parameters of its deployment, and `settings` of Weir's.
+std::string configured(const std::string& deployment, const std::string& settings) {
+    std::string text = kConfig;
+    const std::string place = "api_key: sk-upstream";
+    text.replace(text.find(place), place.size(), place + deployment);
+    return text + settings;
+}
+
+RawAnswer ask(Proxy& proxy, const std::string& key, const std::string& body = kChat) {
+    return proxy.client().post("/v1/chat/completions", body, bearer(key));
+}
+
+/// What every refusal by a limit must have.
+void check_refusal(const RawAnswer& answer, const std::string& scope) {
+    CHECK(answer.status == 429);
+    CHECK(error_message(answer.body).find(scope) != std::string::npos);
+    CHECK(Json::parse(answer.body)["error"]["type"] == "throttling_error");
+    REQUIRE(answer.has("retry-after"));
+    REQUIRE(answer.has("retry-after-ms"));
+    const long seconds = std::stol(answer.field("retry-after"));
+    const long ms = std::stol(answer.field("retry-after-ms"));
+    CHECK(seconds >= 1);
+    CHECK(ms >= 1);
+    CHECK(seconds == (ms + 999) / 1000);
+    CHECK(answer.has("x-should-retry") == (ms > 60000));
+}
+
+}  // namespace
+
+TEST_CASE("A deployment's limit holds, and answers say what is left of it") {
+    Upstream upstream;
+    Proxy proxy(configured(", rpm: 3, tpm: 100000", ""), upstream.url());
+    for (int left = 2; left >= 0; --left) {
+        const RawAnswer answer = ask(proxy, "sk-test");
+        REQUIRE(answer.status == 200);
+        CHECK(answer.field("x-ratelimit-limit-requests") == "3");
+        CHECK(answer.field("x-ratelimit-remaining-requests") == std::to_string(left));
+        CHECK(answer.field("x-ratelimit-limit-tokens") == "100000");
+        CHECK(answer.has("x-ratelimit-reset-requests"));
+        CHECK(answer.field("x-litellm-model-group") == "gpt");
+        CHECK(answer.field("x-litellm-model-api-base") == upstream.url());
+        CHECK(answer.field("x-litellm-attempted-retries") == "0");
+    }
+    check_refusal(ask(proxy, "sk-test"), "deployment");
+    CHECK(upstream.arrivals().size() == 3);
+}
+
+TEST_CASE("Every scope refuses under its own name, and a refused request is counted by none") {
+    Upstream upstream;
+    const auto [limits, scope] = GENERATE(table<std::string, std::string>({
+        {"rpm_limit: 2", "api_key 'app'"},
+        {"user: ann", "user 'ann'"},
+        {"team: blue", "team 'blue'"},
+        {"model_rpm_limit: {gpt: 2}", "model_per_api_key 'app/gpt'"},
+        {"end_user: {rpm_limit: 2}", "end_user 'app/eve'"},
+        {"rpd_limit: 2", "api_key 'app'"},
+    }));
+    Proxy proxy(configured(", rpm: 5", "  keys: [{name: app, key: sk-app, " + limits + "}]\n" +
+                                           "  users: [{name: ann, rpm_limit: 2}]\n"
+                                           "  teams: [{name: blue, rpm_limit: 2}]\n"),
+                upstream.url());
+    const std::string body = R"({"model":"gpt","user":"eve","messages":[]})";
+    CHECK(ask(proxy, "sk-app", body).status == 200);
+    CHECK(ask(proxy, "sk-app", body).status == 200);
+    for (int i = 0; i < 3; ++i) check_refusal(ask(proxy, "sk-app", body), scope);
+    // The three have cost the deployment nothing, and another key has its three requests left.
+    for (int i = 0; i < 3; ++i) CHECK(ask(proxy, "sk-test").status == 200);
+    check_refusal(ask(proxy, "sk-test"), "deployment");
+}
+
+TEST_CASE("Tokens are reserved, settled by usage, and refused by scope") {
+    Upstream upstream;
+    Proxy proxy(configured("", "  keys: [{name: app, key: sk-app, tpm_limit: 100}]\n"),
+                upstream.url());
+    upstream.script(R"([{"tokens":[10,20]}])");
+    const std::string body =
+        R"({"model":"gpt","max_tokens":30,"messages":[{"role":"user","content":"hi"}]})";
+    const RawAnswer first = ask(proxy, "sk-app", body);
+    CHECK(first.status == 200);
+    CHECK(first.field("x-ratelimit-api_key-limit-tokens") == "100");
+    upstream.script(R"([{"tokens":[1,1]}])");
+    CHECK(ask(proxy, "sk-app", body).status == 200);  // 30 are used, and 30 and some reserved
+    const RawAnswer refused =
+        ask(proxy, "sk-app", R"({"model":"gpt","max_tokens":80,"messages":[]})");
+    check_refusal(refused, "api_key 'app' allows 100 tokens");
+    CHECK(refused.field("x-ratelimit-api_key-remaining-tokens") == "68");  // and 2
+    const RawAnswer never =
+        ask(proxy, "sk-app", R"({"model":"gpt","max_tokens":200,"messages":[]})");
+    CHECK(never.status == 400);
+    CHECK(error_message(never.body).find("never") != std::string::npos);
+}
+
+TEST_CASE("Requests in flight are limited by key and over all, and freed when a client leaves") {
+    Upstream upstream;
+    const bool global = GENERATE(false, true);
+    std::string config = configured("",
+                                    "  keys: [{name: app, key: sk-app, max_parallel_requests: 1}]\n"
+                                    "  clients: {half_closed_timeout_seconds: 0.05}\n");
+    if (global) {
+        config = kConfig;
+        config.replace(config.find("sk-test}"), 8, "sk-test, global_max_parallel_requests: 1}");
+        config += "  clients: {half_closed_timeout_seconds: 0.05}\n";
+    }
+    const std::string key = global ? "sk-test" : "sk-app";
+    Proxy proxy(config, upstream.url());
+    upstream.script(R"([{"stall_ms":60000}])");
+    RawClient busy = proxy.client();
+    busy.ask("POST", "/v1/chat/completions", kChat, bearer(key));
+    REQUIRE(soon([&] { return !upstream.arrivals().empty(); }));
+    check_refusal(ask(proxy, key), "in flight");
+    busy.leave();
+    CHECK(soon([&] { return ask(proxy, key).status == 200; }));
+}
+
+TEST_CASE("A key may be blocked, expired, confined to models or have names of its own for them") {
+    Upstream upstream;
+    Proxy proxy(configured("", R"(  keys:
+    - {name: blocked, key: sk-blocked, blocked: true}
+    - {name: expired, key: sk-expired, expires: 2020-01-01}
+    - {name: fresh, key: sk-fresh, expires: 2099-01-01}
+    - {name: other, key: sk-other, models: [elsewhere]}
+    - {name: alias, key: sk-alias, aliases: {fast: gpt}}
+    - {name: hash, key_sha256: c291001835042e213221b2f9fca79c9c91d08813d599b717bc695a268edb2ea6}
+)"),
+                upstream.url());
+    CHECK(error_message(ask(proxy, "sk-blocked").body).find("blocked") != std::string::npos);
+    const RawAnswer expired = ask(proxy, "sk-expired");
+    CHECK(expired.status == 401);
+    CHECK(Json::parse(expired.body)["error"]["type"] == "expired_key");
+    CHECK(ask(proxy, "sk-fresh").status == 200);
+    CHECK(ask(proxy, "sk-hashed").status == 200);
+    const RawAnswer denied = ask(proxy, "sk-other");
+    CHECK(denied.status == 403);
+    CHECK(Json::parse(denied.body)["error"]["type"] == "key_model_access_denied");
+    CHECK(ask(proxy, "sk-alias", R"({"model":"fast","messages":[]})").status == 200);
+    CHECK(ask(proxy, "sk-fresh", R"({"model":"fast","messages":[]})").status == 400);
+}
+
+TEST_CASE("A changed limit is obeyed at once and keeps what is counted") {
+    Upstream upstream;
+    const auto with = [](int rpm) {
+        return configured(
+            "", "  keys: [{name: app, key: sk-app, rpm_limit: " + std::to_string(rpm) + "}]\n");
+    };
+    Proxy proxy(with(2), upstream.url());
+    RawClient client = proxy.client();
+    const auto status = [&] {
+        return client.post("/v1/chat/completions", kChat, bearer("sk-app")).status;
+    };
+    CHECK(status() == 200);
+    CHECK(status() == 200);
+    CHECK(status() == 429);
+    proxy.reload(with(3), upstream.url());
+    CHECK(status() == 200);
+    CHECK(status() == 429);
+    proxy.reload(with(1), upstream.url());
+    CHECK(status() == 429);
+    proxy.reload(kConfig, upstream.url());
+    CHECK(status() == 401);
+}
+
+TEST_CASE("No key and no prompt gets into the log, the metrics or the information about models") {
+    Upstream upstream;
+    Proxy proxy(
+        configured(", rpm: 100", "  keys: [{name: app, key: sk-secret-app, rpm_limit: 50}]\n"),
+        upstream.url());
+    ask(proxy, "sk-secret-app",
+        R"({"model":"gpt","messages":[{"role":"user","content":"my-prompt"}]})");
+    ask(proxy, "sk-secret-wrong");
+    RawClient client = proxy.client();
+    std::string all = client.get("/metrics").body;
+    CHECK(all.find(R"(api_key_alias="app")") != std::string::npos);
+    for (const char* target :
+         {"/model/info", "/v1/model/info", "/model_group/info", "/health", "/v1/models"}) {
+        const RawAnswer answer = client.get(target, bearer("sk-secret-app"));
+        CHECK(answer.status == 200);
+        all += answer.head + answer.body;
+    }
+    const std::string log = proxy.log();
+    CHECK(log.find(R"("key":"app")") != std::string::npos);
+    all += log;
+    CHECK(all.find("secret") == std::string::npos);
+    CHECK(all.find("sk-") == std::string::npos);
+    CHECK(all.find("my-prompt") == std::string::npos);
+    CHECK(all.find("chatcmpl") == std::string::npos);
+}
+
+TEST_CASE("Models are listed, described and kept from those without a key") {
+    Upstream upstream;
+    Proxy proxy(configured(", rpm: 100", ""), upstream.url());
+    RawClient client = proxy.client();
+    for (const char* target :
+         {"/v1/models", "/model/info", "/model_group/info", "/health", "/v1/models/gpt"}) {
+        CHECK(client.get(target).status == 401);
+        CHECK(client.get(target, kKey).status == 200);
+    }
+    const Json info = Json::parse(client.get("/v1/model/info", kKey).body)["data"][0];
+    CHECK(info["model_name"] == "gpt");
+    CHECK(info["litellm_params"]["rpm"] == 100);
+    CHECK(info["weir"]["remaining"]["requests"] == 100);
+    CHECK(Json::parse(client.get("/models/gpt", kKey).body)["id"] == "gpt");
+    CHECK(client.get("/models/none", kKey).status == 404);
+    CHECK(Json::parse(client.get("/health/readiness").body)["status"] == "healthy");
+    CHECK(client.get("/health/liveness").body == R"("I'm alive!")");
+}
+
+TEST_CASE("The name of a request goes in, on and out") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    RawClient client = proxy.client();
+    const RawAnswer given =
+        client.post("/v1/chat/completions", kChat, std::string(kKey) + "x-request-id: mine-1\r\n");
+    CHECK(given.field("x-request-id") == "mine-1");
+    CHECK(given.field("x-litellm-call-id") == "mine-1");
+    CHECK(upstream.last().dump().find("mine-1") != std::string::npos);
+    CHECK(proxy.log().find("mine-1") != std::string::npos);
+    const std::string own = client.get("/nowhere").field("x-request-id");
+    CHECK(own.size() == 36);
+    CHECK(client.get("/nowhere").field("x-request-id") != own);
+}
+
+TEST_CASE("Metrics count what was served, refused and used") {
+    Upstream upstream;
+    Proxy proxy(configured(", rpm: 2", ""), upstream.url());
+    for (int i = 0; i < 3; ++i) ask(proxy, "sk-test");
+    ask(proxy, "sk-test", R"({"model":"an-invention","messages":[]})");
+    const RawAnswer answer = proxy.client().get("/metrics");
+    CHECK(answer.field("content-type").rfind("text/plain; version=0.0.4", 0) == 0);
+    const auto has = [&](const std::string& line) {
+        CAPTURE(line);
+        CHECK(answer.body.find("\n" + line + "\n") != std::string::npos);
+    };
+    has(R"(litellm_proxy_total_requests_metric{requested_model="gpt",)"
+        R"(api_key_alias="master key",status_code="200"} 2)");
+    has(R"(litellm_proxy_failed_requests_metric{requested_model="gpt",)"
+        R"(api_key_alias="master key",status_code="429"} 1)");
+    has(R"(litellm_total_tokens_metric{model="gpt"} 42)");
+    has(R"(weir_refused_requests{requested_model="gpt"} 1)");
+    has(R"(litellm_request_total_latency_metric_count{model="gpt"} 3)");
+    CHECK(answer.body.find("an-invention") == std::string::npos);
+
+    // The page says what each is, and so does the document.
+    const std::string document = weir::test::read_file(weir::test::source_path("docs/metrics.md"));
+    std::size_t described = 0;
+    for (std::size_t at = 0; (at = answer.body.find("# HELP ", at)) != std::string::npos;
+         ++described) {
+        at += 7;
+        const std::string name = answer.body.substr(at, answer.body.find(' ', at) - at);
+        CAPTURE(name);
+        CHECK(document.find("`" + name + "`") != std::string::npos);
+    }
+    CHECK(described > 20);
+}
