@@ -1,4 +1,7 @@
 // Who may ask, what, and how much: keys and limits over real sockets, and what answers say of them.
+#include <chrono>
+#include <vector>
+
 #include "tests/support/program.hpp"
 #include "tests/support/scratch.hpp"
 #include "tests/wire/proxy/proxy_harness.hpp"
@@ -101,6 +104,35 @@ TEST_CASE("Tokens are reserved, settled by usage, and refused by scope") {
         ask(proxy, "sk-app", R"({"model":"gpt","max_tokens":200,"messages":[]})");
     CHECK(never.status == 400);
     CHECK(error_message(never.body).find("never") != std::string::npos);
+}
+
+TEST_CASE("A request that waits is answered when the window comes back, and its limit holds") {
+    Upstream upstream;
+    constexpr auto kWindow = std::chrono::milliseconds(400);
+    struct Way {
+        std::string target, body, fields;
+    };
+    const std::string patient = R"({"model":"gpt","max_wait_seconds":15,"messages":[]})";
+    const Way way = GENERATE_COPY(values<Way>({
+        {"/queue/chat/completions", kChat, ""},
+        {"/v1/chat/completions", patient, ""},
+        {"/v1/chat/completions", kChat, "x-weir-max-wait: 15\r\n"},
+    }));
+    CAPTURE(way.target, way.body, way.fields);
+    Proxy proxy(configured(", rpm: 1", "  window_seconds: 0.4\n"), upstream.url());
+    const auto began = std::chrono::steady_clock::now();
+    std::vector<RawClient> clients;
+    for (int i = 0; i < 3; ++i) {
+        clients.push_back(proxy.client());
+        clients.back().ask("POST", way.target, way.body, kKey + way.fields);
+    }
+    for (RawClient& client : clients) CHECK(client.answer().status == 200);
+    // None can have been admitted before the first was sent, and then one in each window.
+    CHECK(std::chrono::steady_clock::now() - began >= 2 * kWindow);
+    CHECK(upstream.arrivals().size() == 3);
+    const std::string at_once = kKey + std::string("x-weir-max-wait: 0\r\n");
+    const RawAnswer hasty = proxy.client().post(way.target, kChat, at_once);
+    if (std::chrono::steady_clock::now() - began < 3 * kWindow) CHECK(hasty.status == 429);
 }
 
 TEST_CASE("Requests in flight are limited by key and over all, and freed when a client leaves") {
