@@ -42,6 +42,7 @@ void read_sections(const ConfigNode& top, ConfigRun& run, RouterConfig& config) 
     read_router_settings(top.at("router_settings"), config);
     read_general_settings(top.at("general_settings"), config);
     read_weir_settings(top.at("weir_settings"), config);
+    read_redis(top, config);
     read_model_list(top.at("model_list"), top.at("router_settings").at("default_litellm_params"),
                     config);
     check_references(top, config);

@@ -19,6 +19,7 @@
 #include "router/cooldown.hpp"
 #include "router/cost.hpp"
 #include "router/fallback.hpp"
+#include "router/redis_settings.hpp"
 #include "router/retry.hpp"
 #include "router/strategy.hpp"
 #include "shm/clock.hpp"
@@ -123,6 +124,7 @@ struct WeirSettings {
     QueueSettings queue;
     ConnectionSettings upstream;
     ClientSettings clients;
+    RedisSettings redis;
     FailMode fail_mode = FailMode::share;
     std::uint32_t expected_hosts = 1;
     shm::Nanos drain = std::chrono::seconds(30);  ///< for running answers at a stop

@@ -14,8 +14,8 @@ constexpr auto kGeneralKeys = std::to_array<std::string_view>(
 
 constexpr auto kWeirKeys = std::to_array<std::string_view>(
     {"segment", "segment_size", "window_seconds", "max_body_bytes", "upstream_timeout_seconds",
-     "queue", "upstream", "clients", "fail_mode", "expected_hosts", "drain_seconds", "cost_policy", "keys",
-     "users", "teams", "end_users", "end_user_default"});
+     "queue", "upstream", "clients", "redis", "fail_mode", "expected_hosts", "drain_seconds", "cost_policy",
+     "keys", "users", "teams", "end_users", "end_user_default"});
 
 constexpr auto kGeneralIgnored = std::to_array<Ignored>({
     {"database_url", kNoDatabase},

@@ -33,16 +33,16 @@ constexpr auto kRouterKeys = std::to_array<std::string_view>({"routing_strategy"
                                                               "cooldown_time",
                                                               "disable_cooldowns",
                                                               "default_priority",
-                                                              "optional_pre_call_checks"});
+                                                              "optional_pre_call_checks",
+                                                              "redis_url",
+                                                              "redis_host",
+                                                              "redis_port",
+                                                              "redis_password",
+                                                              "redis_username",
+                                                              "redis_db",
+                                                              "redis_ssl"});
 
 constexpr auto kRouterIgnored = std::to_array<Ignored>({
-    {"redis_url", kNoRedis},
-    {"redis_host", kNoRedis},
-    {"redis_port", kNoRedis},
-    {"redis_password", kNoRedis},
-    {"redis_db", kNoRedis},
-    {"redis_username", kNoRedis},
-    {"redis_ssl", kNoRedis},
     {"cache_responses", kNoCache},
     {"cache_kwargs", kNoCache},
     {"caching_groups", kNoCache},

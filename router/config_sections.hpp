@@ -17,6 +17,9 @@ void read_router_settings(const ConfigNode& settings, RouterConfig& config);
 void read_general_settings(const ConfigNode& settings, RouterConfig& config);
 void read_weir_settings(const ConfigNode& settings, RouterConfig& config);
 
+/// router_settings.redis_*, weir_settings.redis and REDIS_* of the environment.
+void read_redis(const ConfigNode& top, RouterConfig& config);
+
 /// keys, users, teams, end_users and end_user_default, all of weir_settings.
 void read_callers(const ConfigNode& settings, WeirSettings& weir);
 
@@ -40,6 +43,7 @@ SettingTable router_settings() noexcept;
 SettingTable litellm_settings() noexcept;
 SettingTable general_settings() noexcept;
 SettingTable weir_settings() noexcept;
+SettingTable redis_settings() noexcept;  ///< weir_settings.redis
 SettingTable caller_settings() noexcept;  ///< of keys; users, teams and end users have some of them
 SettingTable top_settings() noexcept;     ///< the sections themselves
 
@@ -50,7 +54,7 @@ inline constexpr std::string_view kNoSpend = "spend and budgets are not tracked"
 inline constexpr std::string_view kNoDatabase =
     "there is no database; keys are declared in weir_settings.keys";
 inline constexpr std::string_view kNoRedis =
-    "processes of a host share their limits through shared memory";
+    "see redis_host in router_settings, and weir_settings.redis";
 inline constexpr std::string_view kNoCallbacks =
     "there are no callbacks; /metrics and the access log are built in";
 inline constexpr std::string_view kNoTags = "deployments are not chosen by tags";

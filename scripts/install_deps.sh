@@ -9,7 +9,7 @@ set -euo pipefail
 packages=(
     g++ cmake ninja-build pkg-config python3
     libboost1.81-dev libfmt-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libssl-dev
-    libhiredis-dev catch2
+    libhiredis-dev catch2 redis-server
 )
 
 complain() { printf 'install_deps: %s\n' "$*" >&2; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shm/lease.hpp"
 #include "shm/participant_impl.hpp"
 #include "shm/window_access.hpp"
 
@@ -10,10 +11,16 @@ namespace weir::shm {
 
 namespace {
 
-Refused reason_of(Verdict verdict) noexcept {
+/// What all hosts together may use of a shared limit; 0 if it is not shared.
+Units full_of(const WindowRecord& record) noexcept {
+    return record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
+}
+
+Refused reason_of(Verdict verdict, const WindowRecord& record, Units units) noexcept {
     switch (verdict) {
         case Verdict::never_fits:
-            return Refused::never_fits;
+            // More than this host's part is not yet more than the limit.
+            return units <= full_of(record) ? Refused::over_limit : Refused::never_fits;
         case Verdict::corrupt:
             return Refused::corrupt;
         default:
@@ -75,7 +82,7 @@ std::optional<Refused> why_not(const Charge& charge, Nanos now) noexcept {
     if (!sane(*charge.limiter.record, tick)) return Refused::corrupt;
     const Verdict verdict = peek(*charge.limiter.record, tick, charge.units);
     if (verdict == Verdict::admitted) return std::nullopt;
-    return reason_of(verdict);
+    return reason_of(verdict, *charge.limiter.record, charge.units);
 }
 
 /// The time at which a demand is decided: `now`, or that of the limiter that is furthest ahead of it.
@@ -105,8 +112,25 @@ bool lives(const Gauge& gauge) noexcept {
     return gauge && gauge.record->life.load(std::memory_order_acquire) == gauge.generation;
 }
 
+/// The most that may be in flight. A shared gauge may allow this host nothing at all.
 std::uint64_t max_of(const GaugeRecord& gauge) noexcept {
-    return gauge.max.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
+    const std::uint64_t max =
+        gauge.max.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
+    if (max != 0) return max;
+    const bool shared = gauge.lease.full.load(std::memory_order_relaxed) != 0;  // ORDER(limit)
+    return shared ? 0 : GaugeCells::kCountMax + 1;
+}
+
+/// Takes a slot of `gauge`, and gives it back if the maximum was lowered meanwhile: whoever lowers it
+/// changes `total` afterwards, so that a slot taken later sees the new maximum here (set_lease_words).
+Hold take_once(ParticipantImpl& me, GaugeRecord& gauge) noexcept {
+    const std::uint64_t max = max_of(gauge);
+    if (max == 0) return Hold::full;
+    const GaugeCells::View cells = me.segment->cells(gauge);
+    const Hold hold = GaugeCells::take(cells, me.slot, max, me.contention.retries);
+    if (hold != Hold::taken || GaugeCells::count(gauge.total) <= max_of(gauge)) return hold;
+    GaugeCells::drop(cells, me.slot, me.contention.retries);
+    return Hold::full;
 }
 
 bool too_many(const Demand& demand) noexcept {
@@ -117,15 +141,14 @@ bool too_many(const Demand& demand) noexcept {
 /// case, and at most ten times a second.
 Hold take_slot(ParticipantImpl& me, GaugeRecord& gauge, Nanos now) noexcept {
     const GaugeCells::View cells = me.segment->cells(gauge);
-    Hold hold = GaugeCells::take(cells, me.slot, max_of(gauge), me.contention.retries);
+    const Hold hold = take_once(me, gauge);
     if (hold != Hold::full || now - me.blocked_at < std::chrono::milliseconds(100)) return hold;
     me.blocked_at = now;
     unsigned reaped = 0;
     for (std::uint32_t slot = 0; slot < me.segment->geometry().participants; ++slot) {
         if (GaugeCells::share(cells, slot) != 0 && me.segment->reap_slot(slot)) ++reaped;
     }
-    return reaped == 0 ? hold
-                       : GaugeCells::take(cells, me.slot, max_of(gauge), me.contention.retries);
+    return reaped == 0 ? hold : take_once(me, gauge);
 }
 
 void give_back(ParticipantImpl& me, WindowRecord& record, std::uint64_t generation, Recorded kind,
@@ -211,7 +234,7 @@ class Admitter {
                 const Nanos asked_at = now_;
                 if (!last && demand_.charges.size() > 1) now_ = decided_at(demand_, now_);
                 if (now_ != asked_at) return true;  // a scope further on is ahead: ask as late as it is
-                return undo(reason_of(asked.offer.verdict), i, false);
+                return undo(reason_of(asked.offer.verdict, record, charge.units), i, false);
             }
             if (asked.offer.tick > asked.tick) {
                 asked.tick = asked.offer.tick;
@@ -295,7 +318,7 @@ class Admitter {
         if (!sane(record, asked.tick)) return Refused::corrupt;
         const Decision decision =
             StandardWindow::admit(record.state, asked.tick, charge.units, me_.contention);
-        if (decision.verdict != Verdict::admitted) return reason_of(decision.verdict);
+        if (decision.verdict != Verdict::admitted) return reason_of(decision.verdict, record, charge.units);
         // If this charge came after the head was closed for an eviction, the change of `life` shows here, and
         // the charge is left to expire: what it stands in may be another limiter.
         if (!still_lives(record, charge.limiter.generation)) return Refused::evicted;
@@ -351,8 +374,7 @@ bool Participant::would_admit(const Demand& demand, Nanos now) const noexcept {
     }
     return std::all_of(demand.holds.begin(), demand.holds.end(), [](const Gauge& gauge) {
         if (!lives(gauge)) return false;
-        const std::uint64_t max = max_of(*gauge.record);
-        return max == 0 || GaugeCells::count(gauge.record->total) < max;
+        return GaugeCells::count(gauge.record->total) < max_of(*gauge.record);
     });
 }
 
@@ -374,13 +396,17 @@ std::optional<Nanos> Participant::earliest(const Demand& demand, Nanos now) cons
         const std::uint64_t today =
             std::max(tick, record.state.epoch.load(std::memory_order_relaxed));
         const std::uint64_t passes = StandardWindow::earliest(record.state, tick, charge.units);
+        if (passes == 0 && charge.units <= full_of(record)) {
+            // It waits for a larger part of a shared limit, which depends on the other hosts.
+            latest = std::max(latest, now + kLeaseRetry);
+            continue;
+        }
         if (passes == 0) return std::nullopt;
         if (passes > today) latest = std::max(latest, ticks.start_of(passes));
     }
     for (const Gauge& gauge : demand.holds) {
         if (!lives(gauge)) return std::nullopt;
-        const std::uint64_t max = max_of(*gauge.record);
-        if (max != 0 && GaugeCells::count(gauge.record->total) >= max) return std::nullopt;
+        if (GaugeCells::count(gauge.record->total) >= max_of(*gauge.record)) return std::nullopt;
     }
     return latest;
 }

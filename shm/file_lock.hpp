@@ -20,6 +20,7 @@ inline std::atomic<std::uint32_t> forks{0};
 
 inline constexpr std::int64_t kLockCreation = 0;
 inline constexpr std::int64_t kLockDirectory = 1;
+inline constexpr std::int64_t kLockCoordinator = 2;
 inline constexpr std::int64_t kLockParticipants = 4096;  // + the slot's index
 
 /// Takes the byte's lock at once, or not. False also on a system error.

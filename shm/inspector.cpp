@@ -134,6 +134,9 @@ AuditReport Inspector::audit() const {
         limiter.generation =
             static_cast<std::uint32_t>(Life::generation_of(life_of(table, record)));
         limiter.limit = window.state.limit.load(std::memory_order_relaxed);  // ORDER(limit)
+        // This host's part of a shared limit changes all the time; the whole is what it must never pass.
+        if (const Units full = window.lease.full.load(std::memory_order_relaxed))  // ORDER(limit)
+            limiter.limit = full;
         limiter.limit_since = nanos(window.limit_since);
         names.push_back(text_of(*key, table.text_words));
         limiter.window = names.back().window;

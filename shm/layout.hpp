@@ -9,7 +9,7 @@
 //   .............. gauges[gauges]                GaugeRecord + one Word per participant
 //   .............. healths[healths]              HealthRecord, 640 B
 //   .............. counters[counters]            CounterRecord, 512 B
-//   .............. windows[windows]              WindowRecord, 1344 B, all that is left
+//   .............. windows[windows]              WindowRecord, 1408 B, all that is left
 //
 // Every shared datum is a Word (word.hpp): zero bytes are valid, and there is nothing to construct.
 // The geometry is a pure function of the segment's size. A program computes it for itself and never
@@ -27,7 +27,7 @@
 namespace weir::shm {
 
 /// Raised by hand when the meaning of bytes changes without their sizes or offsets changing.
-inline constexpr std::uint64_t kLayoutVersion = 1;
+inline constexpr std::uint64_t kLayoutVersion = 2;
 
 /// "WEIRSEG1" as a little-endian word.
 inline constexpr std::uint64_t kMagic = 0x3147'4553'5249'4557;
@@ -61,6 +61,30 @@ struct TableRecord {
     Word evictions;
 };
 
+/// Limits that hosts share (lease.hpp) are spread over so many buckets at most.
+inline constexpr std::size_t kLeaseBuckets = 16;
+
+/// What this host knows of one bucket's coordination; written by the coordinating process, but for
+/// `mode`, which anybody sets when the lease has run out.
+struct alignas(64) LeaseBucketRecord {
+    Word mode;         // LeaseMode
+    Word until;        // the lease's end, ns of CLOCK_MONOTONIC; 0: there has never been one
+    Word contact;      // the last good exchange, ns
+    Word incarnation;  // of the store's data
+    Word sequence;     // of the last exchange that was answered
+    Word hosts;        // live hosts, as the store counts them
+    Word sent;         // sequence of the last exchange that was begun
+    Word seen;         // when a coordinator was last at work, ns
+};
+
+/// A limit that hosts share: what it allows them together. The record's own limit is this host's part.
+struct LeaseWords {
+    Word full;          // 0: not shared
+    Word wanted;        // units that requests have begun to wait for, ever growing
+    Word relieved;      // units that requests have ceased to wait for, whatever came of it
+    Word barren_until;  // until then nobody expects more, ns
+};
+
 /// The first page. `ready` is stored last, with release, when the rest is valid.
 struct Header {
     Word magic;
@@ -78,6 +102,11 @@ struct Header {
     Word reserved;
     TableRecord tables[kTables];
     Word own[kOwnCounters];  // events that belong to no participant
+    Word lease_guard;        // the first end of all buckets' leases, ns; 0: none is running
+    Word lease_grants;       // counts raised leases
+    Word lease_changes;      // counts limits that became shared, or ceased to be
+    Word host;               // this host's number among its peers
+    LeaseBucketRecord buckets[kLeaseBuckets];
 };
 
 /// A record's life: generation and state in one word. A handle keeps the whole word of a live
@@ -116,6 +145,8 @@ struct alignas(64) WindowRecord {
     Word base;         // added to the scale's ticks: ticks never go back from one life to the next
     Word limit_since;  // when the limit last changed, ns
     WindowState<Word, StandardGeometry> state;
+    LeaseWords lease;
+    Word reserved[4];
     IdentityRecord<29> identity;
 };
 
@@ -124,8 +155,8 @@ struct alignas(64) GaugeRecord {
     Word life;
     Word total;
     Word pending;
-    Word max;
-    Word reserved[4];
+    Word max;  // 0 is none, unless the gauge is shared
+    LeaseWords lease;
     IdentityRecord<29> identity;
 };
 
@@ -178,7 +209,7 @@ struct RingRecord {
 };
 
 static_assert(sizeof(Header) <= kPageBytes);
-static_assert(sizeof(WindowRecord) == 1344 && offsetof(WindowRecord, state) == 32);
+static_assert(sizeof(WindowRecord) == 1408 && offsetof(WindowRecord, state) == 32);
 static_assert(offsetof(WindowRecord, state.edge) == 64,
               "the head and the parameters share the first line");
 static_assert(sizeof(GaugeRecord) == 320);
@@ -290,6 +321,8 @@ constexpr std::uint64_t layout_fingerprint() noexcept {
         sizeof(Header),
         offsetof(Header, ready),
         offsetof(Header, tables),
+        offsetof(Header, buckets),
+        offsetof(WindowRecord, lease),
         sizeof(WindowRecord),
         offsetof(WindowRecord, state),
         offsetof(WindowRecord, state.credited),

@@ -22,7 +22,9 @@ struct ParticipantImpl;
 
 /// What a window limiter holds at one moment.
 struct LimiterUsage {
-    Units limit = 0;
+    Units limit = 0;      ///< of all hosts together, if they share it
+    Units lease = 0;      ///< this host's part of it; the limit itself if it is not shared
+    bool shared = false;  ///< whether hosts share it
     Units used = 0;       ///< may exceed `limit` after debts, or after the limit was lowered
     Units remaining = 0;  ///< max(0, limit - used)
     Nanos resets_in{};    ///< until everything used now has left the window; 0 when nothing is used

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "shm/file_lock.hpp"
+#include "shm/lease.hpp"
 #include "shm/participant_impl.hpp"
 #include "shm/segment_impl.hpp"
 #include "shm/window_access.hpp"
@@ -25,8 +26,8 @@ void check_limit(Units limit) {
 /// Window limiters are reused once nothing is left in their window.
 class WindowKeeper final : public RecordKeeper {
  public:
-    WindowKeeper(const SegmentImpl& segment, Nanos window, Units limit) noexcept
-        : segment_(segment), window_(window), limit_(limit) {}
+    WindowKeeper(const SegmentImpl& segment, Nanos window, Units limit, Units full) noexcept
+        : segment_(segment), window_(window), limit_(limit), full_(full) {}
 
     bool retire(std::uint32_t index) noexcept override {
         WindowRecord& record = segment_.window(index);
@@ -64,6 +65,10 @@ class WindowKeeper final : public RecordKeeper {
         record.limit_since.store(static_cast<std::uint64_t>(now().count()),
                                  std::memory_order_relaxed);   // ORDER(limit): for the auditor
         state.limit.store(limit_, std::memory_order_relaxed);  // ORDER(limit): on its own
+        record.lease.full.store(full_, std::memory_order_relaxed);       // ORDER(parameters)
+        record.lease.wanted.store(0, std::memory_order_relaxed);         // ORDER(parameters)
+        record.lease.relieved.store(0, std::memory_order_relaxed);       // ORDER(parameters)
+        record.lease.barren_until.store(0, std::memory_order_relaxed);   // ORDER(parameters)
         // Moving the ring on by more than its length empties it, in the same lock-free steps as any
         // other move: somebody who is still at the old life does no harm, and helps at worst.
         Contention contention;
@@ -77,6 +82,7 @@ class WindowKeeper final : public RecordKeeper {
     const SegmentImpl& segment_;
     Nanos window_;
     Units limit_;
+    Units full_;
 };
 
 /// Records that are never reused: their number is that of the configuration's names.
@@ -134,7 +140,10 @@ LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept {
     if (!sane(record, tick)) return {};
     const Usage usage = StandardWindow::look(record.state, tick);
     LimiterUsage result;
-    result.limit = usage.limit;
+    const Units full = record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): on its own
+    result.limit = full != 0 ? full : usage.limit;
+    result.lease = usage.limit;
+    result.shared = full != 0;
     result.used = usage.used;
     result.remaining = usage.limit > usage.used ? usage.limit - usage.used : 0;
     if (usage.used != 0) {
@@ -189,15 +198,37 @@ Participant Segment::join(std::string_view role) {
                         " participants' slots are taken; a larger segment_size has more");
 }
 
-Limiter Segment::limiter(const LimiterName& name, Units limit) {
-    check_limit(limit);
+/// `full` is 0 for a limiter of this host alone.
+Limiter Segment::find_limiter(const LimiterName& name, Units limit, Units full) {
     const TableView& table = impl_->table(Table::windows);
-    WindowKeeper keeper(*impl_, name.window, limit);
+    WindowKeeper keeper(*impl_, name.window, limit, full);
     const Found found =
         impl_->find_or_make(Table::windows, window_key(name, table.text_words), keeper);
     const Limiter limiter{&impl_->window(found.record), found.life};
+    LeaseWords& lease = limiter.record->lease;
+    const Units before = lease.full.load(std::memory_order_relaxed);  // ORDER(limit): on its own
+    if (before == full) return limiter;
+    lease.full.store(full, std::memory_order_relaxed);  // ORDER(limit)
+    limiter.record->limit_since.store(static_cast<std::uint64_t>(now().count()),
+                                      std::memory_order_relaxed);  // ORDER(limit)
+    // What was this host's own is now everybody's: it starts with nothing, and what it has used counts.
+    if (before == 0) set_lease_words(*limiter.record, 0, now());
+    if ((before == 0) != (full == 0)) {
+        impl_->header().lease_changes.fetch_add(1, std::memory_order_relaxed);  // ORDER(counter)
+    }
+    return limiter;
+}
+
+Limiter Segment::limiter(const LimiterName& name, Units limit) {
+    check_limit(limit);
+    const Limiter limiter = find_limiter(name, limit, 0);
     set_limit(limiter, limit);
     return limiter;
+}
+
+Limiter Segment::shared_limiter(const LimiterName& name, Units full) {
+    check_limit(full);
+    return find_limiter(name, 0, full);
 }
 
 void Segment::set_limit(Limiter limiter, Units limit) noexcept {
@@ -219,6 +250,23 @@ Gauge Segment::gauge(std::string_view scope, std::string_view name, Units max) {
         impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
     GaugeRecord& record = impl_->gauge(found.record);
     record.max.store(max, std::memory_order_relaxed);  // ORDER(limit): on its own
+    record.lease.full.store(0, std::memory_order_relaxed);  // ORDER(limit)
+    return {&record, found.life};
+}
+
+Gauge Segment::shared_gauge(std::string_view scope, std::string_view name, Units full) {
+    if (full == 0) return gauge(scope, name, 0);
+    const TableView& table = impl_->table(Table::gauges);
+    LastingKeeper keeper;
+    const Found found =
+        impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
+    GaugeRecord& record = impl_->gauge(found.record);
+    const Units before = record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): on its own
+    record.lease.full.store(full, std::memory_order_relaxed);                // ORDER(limit)
+    if (before == 0) {
+        set_lease_words(record, 0);
+        impl_->header().lease_changes.fetch_add(1, std::memory_order_relaxed);  // ORDER(counter)
+    }
     return {&record, found.life};
 }
 

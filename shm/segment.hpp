@@ -108,6 +108,11 @@ class Segment {
     /// way. Throws DirectoryFull, or std::invalid_argument naming the field.
     Limiter limiter(const LimiterName& name, Units limit);
 
+    /// The same for a limit that hosts share: `full` is what it allows all of them together. This host
+    /// starts with none of it; what it may use is set by LeaseBoard (lease.hpp).
+    Limiter shared_limiter(const LimiterName& name, Units full);
+    Gauge shared_gauge(std::string_view scope, std::string_view name, Units full);
+
     /// Changes the limit; what is used stays.
     void set_limit(Limiter limiter, Units limit) noexcept;
 
@@ -142,6 +147,7 @@ class Segment {
  private:
     friend class Inspector;
     friend struct SegmentAccess;  // segment_impl.hpp
+    Limiter find_limiter(const LimiterName& name, Units limit, Units full);
     explicit Segment(std::shared_ptr<SegmentImpl> impl);
     std::shared_ptr<SegmentImpl> impl_;
 };

@@ -204,6 +204,18 @@ class Window {
         return {Verdict::corrupt, now};
     }
 
+    /// Changes the head and nothing else: an admission that has read it before loses its CAS and looks again,
+    /// at the limit too. One unit is charged and given back; in between one unit may be refused in vain.
+    static void supersede(State& state, std::uint64_t now, Contention& contention) noexcept {
+        const Decision one = charge(state, now, 1, contention);
+        if (one.verdict == Verdict::admitted) give_back(state, one.tick, 1);
+    }
+
+    /// All units ever charged, modulo the word's unit field.
+    static std::uint64_t charged(const State& state) noexcept {
+        return units_of(state.head.load(kRelaxed));  // ORDER(head): one word, read by itself
+    }
+
     /// Gives back `units` of what was charged in `tick`. If the ring has moved past that tick the charge has
     /// left the window by itself, and nothing is written. The caller returns no more than it charged, once.
     static void give_back(State& state, std::uint64_t tick, std::uint64_t units) noexcept {

@@ -345,7 +345,7 @@ weir_settings: {window_seconds: -1, fail_mode: sometimes}
 TEST_CASE("what has no effect is a warning that says why") {
     const auto loaded = parse_config(kMinimal + R"(
     surprise: 1
-router_settings: {redis_host: os.environ/NOT_SET, cache_responses: true, routing: x}
+router_settings: {polling_interval: 1, cache_responses: true, routing: x}
 litellm_settings: {drop_params: true, success_callback: [langfuse]}
 general_settings: {database_url: "postgresql://x", master_key: abc}
 mystery: {}
@@ -359,7 +359,7 @@ mystery: {}
     CHECK(all.size() == 9);
     CHECK(has("model_list[0].surprise: unknown"));
     CHECK(has(
-        "router_settings.redis_host: not supported, it has no effect: processes of a host share"));
+        "router_settings.polling_interval: not supported, it has no effect: waiting requests are woken"));
     CHECK(has("router_settings.cache_responses: not supported"));
     CHECK(has("router_settings.routing: unknown"));
     CHECK(has("litellm_settings.drop_params: not supported"));

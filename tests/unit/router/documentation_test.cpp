@@ -20,7 +20,7 @@ std::string read(const std::string& name) {
 
 const SettingTable kTables[] = {top_settings(),     deployment_settings(), router_settings(),
                                 litellm_settings(), general_settings(),    weir_settings(),
-                                caller_settings()};
+                                redis_settings(),   caller_settings()};
 
 }  // namespace
 

@@ -1,0 +1,257 @@
+#include "router/redis/lease_host.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace weir::router {
+namespace {
+
+/// A beat has no more reports than this, so that the store is not held up.
+constexpr std::size_t kReportsMax = 500;
+
+/// A bucket with so few limits reports all that are in use in every beat, which makes each beat a renewal.
+constexpr std::size_t kFew = 64;
+
+constexpr shm::Nanos kBackoffLeast = std::chrono::milliseconds(50);
+constexpr shm::Nanos kLookEvery = std::chrono::milliseconds(100);
+
+/// Whether a coordinator can go on where another has stopped: with its lease; or without contact, if the
+/// break was so short that the others cannot have regained contact and leases meanwhile.
+bool goes_on(const shm::LeaseBucket& bucket, shm::Nanos now, const LeaseTiming& timing) noexcept {
+    if (bucket.mode == shm::LeaseMode::shared) return now < bucket.until;
+    return bucket.mode > shm::LeaseMode::shared && now - bucket.seen < timing.lease;
+}
+
+}  // namespace
+
+shm::LeaseMode mode_without_contact(FailMode mode) noexcept {
+    switch (mode) {
+        case FailMode::share:
+            return shm::LeaseMode::share;
+        case FailMode::closed:
+            return shm::LeaseMode::closed;
+        case FailMode::open:
+            return shm::LeaseMode::open;
+    }
+    return shm::LeaseMode::closed;
+}
+
+shm::Units lease_without_contact(FailMode mode, shm::Units lease, shm::Units full, std::uint64_t hosts,
+                                 bool settled) noexcept {
+    if (mode == FailMode::closed) return 0;
+    if (mode == FailMode::open) return full;
+    const shm::Units share = full / std::max<std::uint64_t>(1, hosts);
+    return settled ? share : std::min(lease, share);
+}
+
+LeaseHost::LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseBucket& bucket,
+                     shm::Nanos now)
+    : rules_(rules),
+      access_(access),
+      bucket_(bucket),
+      started_(now),
+      resting_(!goes_on(bucket, now, rules.timing)),
+      // A host that was not there when the others lost contact reckons that they have only just done so.
+      lost_at_(resting_ ? std::max(bucket.until, now + rules.timing.first_contact) : bucket.until),
+      renew_at_(now) {
+    // What a predecessor has sent and not heard of may still be on its way.
+    bucket_.sent = std::max(bucket_.sent, bucket_.sequence);
+}
+
+std::uint64_t LeaseHost::hosts() const noexcept {
+    return std::max(rules_.hosts_expected, bucket_.hosts);
+}
+
+void LeaseHost::set_subjects(std::vector<LeaseSubject> subjects) {
+    std::unordered_map<std::string, Entry*> known;
+    for (Entry& entry : entries_) known.emplace(entry.subject.key, &entry);
+    std::vector<Entry> entries;
+    entries.reserve(subjects.size());
+    for (LeaseSubject& subject : subjects) {
+        const auto old = known.find(subject.key);
+        if (old != known.end()) {
+            entries.push_back({std::move(subject), old->second->limit, old->second->settled});
+        } else {
+            const LeaseLimit limit(subject.window, rules_.timing.patience, subject.fresh);
+            entries.push_back({std::move(subject), limit, false});
+        }
+    }
+    entries_ = std::move(entries);
+    registered_ = 0;   // a registration that is under way begins again
+    pending_.reset();  // the answer to a beat counts reports of the old list: it is as if it were lost
+}
+
+std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
+    look(now);
+    bucket_.seen = now;
+    if (resting_) {
+        rest(now);
+    } else if (bucket_.mode == shm::LeaseMode::shared && now >= bucket_.until) {
+        lost_at_ = bucket_.until;
+        lose_contact(now);
+    }
+    if (!resting_ && bucket_.mode == shm::LeaseMode::share) settle(now);
+    if (pending_ || !time_to_send(now)) return std::nullopt;
+    pending_ = make_beat(now, nonce);
+    sent_at_ = now;
+    return pending_;
+}
+
+void LeaseHost::look(shm::Nanos now) {
+    for (Entry& entry : entries_) {
+        entry.limit.observe(access_.read(entry.subject.limit, now), now);
+        if (bucket_.mode != shm::LeaseMode::shared) continue;
+        const auto less = entry.limit.surplus(now);
+        if (!less) continue;
+        access_.set_lease(entry.subject.limit, *less, now);
+        entry.limit.observe(access_.read(entry.subject.limit, now), now);
+    }
+}
+
+/// A host that begins without a lease waits a moment for its first contact. What it had in an earlier life
+/// may belong to others by now.
+void LeaseHost::rest(shm::Nanos now) {
+    for (Entry& entry : entries_) {
+        if (entry.limit.reading().lease != 0) access_.set_lease(entry.subject.limit, 0, now);
+    }
+    if (now - started_ < rules_.timing.first_contact) return;
+    resting_ = false;
+    look(now);
+    lose_contact(now);
+}
+
+/// Lowers first, whatever the mode: nobody may be admitted by a lease that has run out.
+void LeaseHost::lose_contact(shm::Nanos now) {
+    bucket_.mode = mode_without_contact(rules_.fail_mode);
+    for (Entry& entry : entries_) {
+        const shm::LeaseReading& reading = entry.limit.reading();
+        entry.settled = false;
+        const shm::Units lease =
+            lease_without_contact(rules_.fail_mode, reading.lease, reading.full, hosts(), false);
+        access_.set_lease(entry.subject.limit, lease, now);
+    }
+    if (bucket_.mode == shm::LeaseMode::open) access_.raised();
+}
+
+/// When every other host has been without contact for a window, each takes its full share. A host that has
+/// never had contact knows of nobody, and takes it at once.
+void LeaseHost::settle(shm::Nanos now) {
+    bool raised = false;
+    for (Entry& entry : entries_) {
+        const bool due =
+            bucket_.contact == shm::Nanos(0) || now >= lost_at_ + entry.subject.window + rules_.timing.lease;
+        const shm::LeaseReading& reading = entry.limit.reading();
+        const shm::Units share =
+            lease_without_contact(FailMode::share, reading.lease, reading.full, hosts(), due);
+        if (share == reading.lease) continue;
+        access_.set_lease(entry.subject.limit, share, now);
+        raised = raised || share > reading.lease;
+    }
+    if (raised) access_.raised();
+}
+
+bool LeaseHost::time_to_send(shm::Nanos now) const {
+    if (now < retry_at_) return false;
+    if (registering_ || now >= renew_at_) return true;
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [now](const Entry& entry) { return entry.limit.due(now); });
+}
+
+Beat LeaseHost::make_beat(shm::Nanos now, std::uint64_t nonce) {
+    const auto ms = [](shm::Nanos time) { return time / std::chrono::milliseconds(1); };
+    Beat beat;
+    beat.host = rules_.host;
+    beat.claimed = bucket_.incarnation;
+    beat.sequence = ++bucket_.sent;
+    beat.acked = bucket_.sequence;
+    beat.nonce = nonce;
+    beat.registering = registering_;
+    beat.failed = bucket_.mode > shm::LeaseMode::shared;
+    beat.lease_ms = ms(rules_.timing.lease);
+    beat.margin_ms = ms(rules_.timing.margin);
+    beat.hosts_expected = hosts();
+    const bool all = registering_ || now >= renew_at_ || entries_.size() <= kFew;
+    for (std::size_t i = registering_ ? registered_ : 0; i < entries_.size(); ++i) {
+        const Entry& entry = entries_[i];
+        if (!entry.limit.active() || !(all || entry.limit.due(now))) continue;
+        if (beat.reports.size() == kReportsMax) {
+            beat.more = registering_;
+            break;
+        }
+        beat.reports.push_back(entry.limit.report());
+        beat.reports.back().limit = i;
+        beat.reports.back().key = entry.subject.key;
+    }
+    return beat;
+}
+
+bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
+    if (!pending_) return false;
+    if (now >= sent_at_ + rules_.timing.lease) {
+        failed(now);
+        return false;
+    }
+    const Beat beat = std::move(*pending_);
+    pending_.reset();
+    backoff_ = retry_at_ = shm::Nanos(0);
+    switch (answer.status) {
+        case BeatAnswer::Status::stale:
+            return true;  // the one that overtook it was ours too; the next beat has a later number
+        case BeatAnswer::Status::unknown:
+            if (bucket_.incarnation != answer.incarnation) bucket_.sequence = 0;
+            bucket_.incarnation = answer.incarnation;
+            registering_ = true;
+            registered_ = 0;
+            return true;
+        case BeatAnswer::Status::granted:
+            break;
+    }
+    bucket_.sequence = beat.sequence;
+    if (beat.registering && beat.more) {
+        registered_ = beat.reports.back().limit + 1;
+        return true;
+    }
+    registering_ = resting_ = false;
+    // The lease counts from when the beat was sent: the store's own count began later.
+    bucket_.contact = sent_at_;
+    bucket_.until = sent_at_ + rules_.timing.lease;
+    bucket_.mode = shm::LeaseMode::shared;
+    bucket_.hosts = answer.hosts;
+    renew_at_ = sent_at_ + rules_.timing.renew();
+    pending_ = beat;
+    apply(answer, now);
+    pending_.reset();
+    return true;
+}
+
+void LeaseHost::apply(const BeatAnswer& answer, shm::Nanos now) {
+    bool raised = false;
+    for (std::size_t i = 0; i < pending_->reports.size(); ++i) {
+        const LeaseReport& report = pending_->reports[i];
+        Entry& entry = entries_[report.limit];
+        const shm::Units lease = answer.leases[i];
+        if (lease != report.hold) access_.set_lease(entry.subject.limit, lease, now);
+        entry.limit.answered(report, lease, now);
+        access_.set_barren(entry.subject.limit, entry.limit.barren_until());
+        raised = raised || report.need > report.hold;
+    }
+    // Also those that got nothing: they need not wait any longer.
+    if (raised) access_.raised();
+}
+
+void LeaseHost::failed(shm::Nanos now) {
+    pending_.reset();
+    backoff_ = std::clamp(backoff_ * 2, kBackoffLeast, rules_.timing.retry_most);
+    retry_at_ = now + backoff_;
+    registered_ = 0;
+}
+
+shm::Nanos LeaseHost::next_poll(shm::Nanos now) const noexcept {
+    shm::Nanos at = now + kLookEvery;
+    for (const Entry& entry : entries_)
+        at = std::min(at, now + std::max(entry.limit.unit() / 4, kBackoffLeast / 10));
+    if (registering_ && !pending_) at = std::max(now, retry_at_);
+    return at;
+}
+
+}  // namespace weir::router

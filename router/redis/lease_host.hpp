@@ -1,0 +1,124 @@
+// A host's side of the coordination of one bucket of limits: when to send which beat, what its answer means,
+// and what to do when there is none.
+//
+// Events in, beats out; the driver (coordination.hpp) sends them, and the simulation does so in virtual time.
+//
+// Thread safety: none. Pure: time comes in as an argument, and the segment through LeaseAccess.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "router/config.hpp"
+#include "router/redis/lease_limit.hpp"
+#include "router/redis/lease_message.hpp"
+#include "shm/lease.hpp"
+
+namespace weir::router {
+
+/// What the host reads and sets in its segment, by the number of the limit.
+class LeaseAccess {
+ public:
+    virtual shm::LeaseReading read(std::size_t limit, shm::Nanos now) = 0;
+    /// When it returns, nobody is admitted beyond `lease` any more.
+    virtual void set_lease(std::size_t limit, shm::Units lease, shm::Nanos now) = 0;
+    virtual void set_barren(std::size_t limit, shm::Nanos until) = 0;
+    /// Leases have been raised: who waits for one may look again.
+    virtual void raised() = 0;
+
+ protected:
+    ~LeaseAccess() = default;
+};
+
+struct LeaseTiming {
+    shm::Nanos lease = std::chrono::seconds(15);          ///< how long it is good without another beat
+    shm::Nanos margin = std::chrono::milliseconds(500);   ///< by which the store holds it longer
+    shm::Nanos patience = std::chrono::milliseconds(20);  ///< of requests that wait for a lease
+    shm::Nanos first_contact = std::chrono::seconds(1);   ///< then a new host does without
+    shm::Nanos retry_most = std::chrono::seconds(1);      ///< between attempts
+    shm::Nanos renew() const noexcept { return lease / 3; }
+};
+
+struct LeaseRules {
+    std::uint64_t host = 0;
+    FailMode fail_mode = FailMode::share;
+    std::uint64_t hosts_expected = 1;
+    LeaseTiming timing{};
+};
+
+/// A limit as the host is told of it.
+struct LeaseSubject {
+    std::size_t limit = 0;  ///< its number for LeaseAccess
+    std::string key;
+    shm::Nanos window{};
+    bool fresh = false;  ///< see LeaseLimit
+};
+
+/// What a host may use of `full` while it has no contact. `lease` is what it had; `settled` says that every
+/// other host has been without contact for so long that all of them keep to their shares.
+shm::Units lease_without_contact(FailMode mode, shm::Units lease, shm::Units full, std::uint64_t hosts,
+                                 bool settled) noexcept;
+
+/// The mode that a fail mode leads to.
+shm::LeaseMode mode_without_contact(FailMode mode) noexcept;
+
+class LeaseHost {
+ public:
+    /// Goes on from what the segment knows of the bucket, be it from a coordinator that has died.
+    LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseBucket& bucket, shm::Nanos now);
+
+    /// The limits of the bucket. What is known of those that stay is kept.
+    void set_subjects(std::vector<LeaseSubject> subjects);
+
+    /// Looks around, gives up what is not needed, changes over when the lease has run out, and returns the
+    /// beat to send if it is time for one. Then `answered` or `failed` must follow before there is another.
+    std::optional<Beat> poll(shm::Nanos now, std::uint64_t nonce);
+
+    /// The answer to the last beat. False if it came too late to be believed.
+    bool answered(const BeatAnswer& answer, shm::Nanos now);
+
+    /// There was none, or none that made sense.
+    void failed(shm::Nanos now);
+
+    /// What the segment is to know.
+    const shm::LeaseBucket& bucket() const noexcept { return bucket_; }
+    std::uint64_t hosts() const noexcept;
+
+    /// When poll() is next needed, whatever happens, unless a request wants something.
+    shm::Nanos next_poll(shm::Nanos now) const noexcept;
+
+ private:
+    struct Entry {
+        LeaseSubject subject;
+        LeaseLimit limit;
+        bool settled = false;  // without contact: it has gone on to its full share
+    };
+
+    void look(shm::Nanos now);
+    void rest(shm::Nanos now);
+    void lose_contact(shm::Nanos now);
+    void settle(shm::Nanos now);
+    bool time_to_send(shm::Nanos now) const;
+    Beat make_beat(shm::Nanos now, std::uint64_t nonce);
+    void apply(const BeatAnswer& answer, shm::Nanos now);
+
+    LeaseRules rules_;
+    LeaseAccess& access_;
+    shm::LeaseBucket bucket_;
+    shm::Nanos started_;
+    bool resting_;        // it has no lease yet, and admits nothing
+    shm::Nanos lost_at_;  // since when it has been without one
+    std::vector<Entry> entries_;
+    std::optional<Beat> pending_;
+    shm::Nanos sent_at_{};
+    shm::Nanos renew_at_{};  // when the next beat is due in any case
+    shm::Nanos retry_at_{};  // not before, after a failure
+    shm::Nanos backoff_{};
+    bool registering_ = false;
+    std::size_t registered_ = 0;  // entries told so far
+};
+
+}  // namespace weir::router

@@ -1,0 +1,144 @@
+#include "router/redis/lease_limit.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace weir::router {
+namespace {
+
+constexpr shm::Nanos kUnitLeast = std::chrono::milliseconds(20);
+constexpr shm::Nanos kUnitMost = std::chrono::seconds(1);
+constexpr std::uint64_t kChargedMask = (std::uint64_t{1} << 40) - 1;
+
+/// A steady stream is given so many units of time in advance, and asks again when so few are left.
+constexpr shm::Units kAheadUnits = 8;
+constexpr shm::Units kLowUnits = 2;
+
+/// How long, in units of time, asking rests after the first, the second and every further vain attempt.
+constexpr int kRests[] = {1, 2, 5};
+
+/// Refused requests count as demand for a while: this part of a window.
+constexpr double kPressureFades = 0.25;
+
+}  // namespace
+
+LeaseLimit::LeaseLimit(shm::Nanos window, shm::Nanos patience, bool fresh) noexcept
+    : window_(window),
+      patience_(patience),
+      fresh_(fresh),
+      unit_(std::clamp(window / 60, kUnitLeast, kUnitMost)) {
+    if (window == shm::Nanos(0)) unit_ = kUnitMost / 4;
+}
+
+void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now) {
+    const std::int64_t slot = now / unit_;
+    if (!seen_) {
+        slot_ = slot;
+        busy_at_ = now;
+        reading_.wanted = fresh_ ? 0 : reading.wanted;
+        leaked_ = fresh_ ? 0 : reading.wanted - reading.relieved;
+        reading_.charged = reading.charged;
+        seen_ = true;
+    }
+    if (slot != slot_) {
+        flow_[2] = slot == slot_ + 1 ? flow_[1] : 0;
+        flow_[1] = slot == slot_ + 1 ? flow_[0] : 0;
+        flow_[0] = 0;
+        slot_ = slot;
+    }
+    const shm::Units charged = (reading.charged - reading_.charged) & kChargedMask;
+    const shm::Units wanted = reading.wanted - reading_.wanted;
+    flow_[0] += charged;
+    const double fades = std::max(1.0, kPressureFades * static_cast<double>(window_.count()));
+    pressure_ *= std::exp(-static_cast<double>((now - observed_).count()) / fades);
+    pressure_ += static_cast<double>(wanted);
+    const bool in_flight = window_ == shm::Nanos(0) && reading.used != 0;
+    if (charged != 0 || wanted != 0 || in_flight) busy_at_ = now;
+    if (wanted != 0) wants_.emplace_back(now, reading_.wanted);
+    reading_ = reading;
+    observed_ = now;
+    count_waiting(now);
+}
+
+/// Nobody waits for longer than `patience_`. So what is wanted and not relieved, beyond what has been wanted
+/// since then, is from requests whose process died.
+void LeaseLimit::count_waiting(shm::Nanos now) {
+    while (!wants_.empty() && wants_.front().first + patience_ < now) wants_.pop_front();
+    const std::uint64_t lately = wants_.empty() ? 0 : reading_.wanted - wants_.front().second;
+    const std::uint64_t waiting = reading_.wanted - reading_.relieved - leaked_;
+    if (waiting > lately) leaked_ += waiting - lately;
+    outstanding_ = std::min({reading_.full, waiting, lately});
+}
+
+/// What a steady stream uses in kAheadUnits. A burst is none: both of the latest whole units of time must
+/// have seen it.
+shm::Units LeaseLimit::headroom() const noexcept {
+    return std::min(flow_[1], flow_[2]) * kAheadUnits;
+}
+
+shm::Units LeaseLimit::need() const noexcept {
+    return std::min(reading_.full, std::max(reading_.lease, reading_.used + outstanding_));
+}
+
+shm::Units LeaseLimit::ask() const noexcept {
+    return std::min(reading_.full, reading_.used + std::max(headroom(), outstanding_));
+}
+
+shm::Units LeaseLimit::charge() const noexcept {
+    return std::max(reading_.lease, reading_.used);
+}
+
+std::optional<shm::Units> LeaseLimit::surplus(shm::Nanos now) const noexcept {
+    if (reading_.lease == 0 || outstanding_ != 0) return std::nullopt;
+    if (now - busy_at_ >= unit_) return 0;
+    const shm::Units enough = ask() + ask() / 4 + 1;
+    // The first two units of time of a stream have no rate yet; what it was given stays meanwhile.
+    if (flow_[1] == 0 || flow_[2] == 0 || reading_.lease <= enough) return std::nullopt;
+    return enough;
+}
+
+bool LeaseLimit::urgent(shm::Nanos now) const noexcept {
+    return outstanding_ != 0 && now >= barren_until_ && need() > reading_.lease;
+}
+
+bool LeaseLimit::due(shm::Nanos now) const noexcept {
+    if (urgent(now)) return true;
+    const shm::Units low = std::min(flow_[1], flow_[2]) * kLowUnits;
+    const bool soon_short = reading_.lease < reading_.used + low && ask() > reading_.lease;
+    if (soon_short && now >= content_until_) return true;
+    if (now - reported_at_ < unit_) return false;
+    const shm::Units charge = this->charge();
+    return charge > reported_ || reported_ - charge >= std::max<shm::Units>(1, reported_ / 16);
+}
+
+bool LeaseLimit::active() const noexcept {
+    return charge() != 0 || reported_ != 0 || outstanding_ != 0;
+}
+
+LeaseReport LeaseLimit::report() const noexcept {
+    LeaseReport report;
+    report.full = reading_.full;
+    report.window_ms = window_ / std::chrono::milliseconds(1);
+    report.hold = reading_.lease;
+    report.used = reading_.used;
+    report.demand = std::min(reading_.full, reading_.used + static_cast<shm::Units>(pressure_));
+    report.need = need();
+    report.ask = std::max(ask(), std::min(reading_.lease, reading_.full));
+    return report;
+}
+
+void LeaseLimit::answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept {
+    reported_ = std::max({lease, report.hold, report.used});
+    reported_at_ = now;
+    content_until_ = now + unit_ * (lease < report.ask ? kRests[2] : 1);
+    if (report.need <= report.hold) return;
+    if (lease >= report.need) {
+        fruitless_ = 0;
+        barren_until_ = {};
+    } else {
+        barren_until_ = now + unit_ * kRests[std::min<unsigned>(fruitless_, 2)];
+        ++fruitless_;
+    }
+}
+
+}  // namespace weir::router

@@ -1,0 +1,82 @@
+// One shared limit as the coordinating process of a host sees it: how much of it the host needs.
+//
+// Fed with what the segment shows, it says how much to hold, when that is worth a word to the store, and when
+// asking is in vain.
+//
+// Thread safety: none. Pure: time comes in as an argument.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+
+#include "router/redis/lease_message.hpp"
+#include "shm/lease.hpp"
+
+namespace weir::router {
+
+class LeaseLimit {
+ public:
+    /// A limit over `window`; 0: of what is in flight. Requests wait for a lease up to `patience`. `fresh`:
+    /// the limit has just been made, so that all that is wanted of it is wanted now.
+    LeaseLimit(shm::Nanos window, shm::Nanos patience, bool fresh) noexcept;
+
+    /// What the segment shows at `now`. Call it several times in a unit().
+    void observe(const shm::LeaseReading& reading, shm::Nanos now);
+
+    /// The lease to go down to of one's own accord: it is idle, or far larger than what it is used for.
+    std::optional<shm::Units> surplus(shm::Nanos now) const noexcept;
+
+    /// Requests are waiting for more, and there is hope.
+    bool urgent(shm::Nanos now) const noexcept;
+
+    /// More will be needed soon, or a good part can be given back: worth a beat of its own.
+    bool due(shm::Nanos now) const noexcept;
+
+    /// Whether there is anything to report at all.
+    bool active() const noexcept;
+
+    /// As of the latest observation.
+    LeaseReport report() const noexcept;
+
+    /// `report` has been answered by `lease`.
+    void answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept;
+
+    /// Until then asking for more is in vain.
+    shm::Nanos barren_until() const noexcept { return barren_until_; }
+
+    const shm::LeaseReading& reading() const noexcept { return reading_; }
+
+    /// The time in which it moves: a sixtieth of the window, 20 ms .. 1 s.
+    shm::Nanos unit() const noexcept { return unit_; }
+
+ private:
+    shm::Units headroom() const noexcept;
+    shm::Units ask() const noexcept;
+    shm::Units need() const noexcept;
+    shm::Units charge() const noexcept;
+    void count_waiting(shm::Nanos now);
+
+    shm::Nanos window_;
+    shm::Nanos patience_;
+    bool fresh_;
+    shm::Nanos unit_;
+    shm::LeaseReading reading_;
+    bool seen_ = false;
+    std::int64_t slot_ = 0;    // the number of the unit of time that flow_[0] counts
+    shm::Units flow_[3] = {};  // charged in this unit of time and the two before
+    double pressure_ = 0;      // units refused lately, fading away
+    shm::Nanos observed_{};
+    std::deque<std::pair<shm::Nanos, std::uint64_t>> wants_;  // when `wanted` had reached what, of late
+    shm::Units leaked_ = 0;                                   // wanted by requests that died waiting
+    shm::Units outstanding_ = 0;                              // wanted by requests that wait now
+    shm::Nanos busy_at_{};                                    // the latest sign of use
+    shm::Units reported_ = 0;                                 // what the store charges this host
+    shm::Nanos reported_at_{};
+    unsigned fruitless_ = 0;
+    shm::Nanos barren_until_{};
+    shm::Nanos content_until_{};  // a stream that runs low does not ask again before
+};
+
+}  // namespace weir::router

@@ -1,0 +1,254 @@
+#include "shm/lease.hpp"
+
+#include <algorithm>
+
+#include "shm/file_lock.hpp"
+#include "shm/segment_impl.hpp"
+#include "shm/window_access.hpp"
+
+namespace weir::shm {
+
+namespace {
+
+constexpr auto kRelaxed = std::memory_order_relaxed;  // ORDER(lease): a name for the lines below
+
+Nanos nanos(const Word& word) noexcept {
+    return Nanos(static_cast<std::int64_t>(word.load(kRelaxed)));  // ORDER(lease): each word by itself
+}
+
+void put(Word& word, Nanos time) noexcept {
+    word.store(static_cast<std::uint64_t>(time.count()), kRelaxed);  // ORDER(lease)
+}
+
+bool lives(const SharedLimit& limit) noexcept {
+    if (limit.window != Nanos(0)) {
+        return limit.limiter && still_lives(*limit.limiter.record, limit.limiter.generation);
+    }
+    // ORDER(life): acquire; as in still_lives.
+    return limit.gauge && limit.gauge.record->life.load(std::memory_order_acquire) == limit.gauge.generation;
+}
+
+LeaseWords& words_of(const SharedLimit& limit) noexcept {
+    return limit.window != Nanos(0) ? limit.limiter.record->lease : limit.gauge.record->lease;
+}
+
+LeaseMode mode_of(std::uint64_t word) noexcept {
+    return word <= static_cast<std::uint64_t>(LeaseMode::open) ? static_cast<LeaseMode>(word)
+                                                               : LeaseMode::local;
+}
+
+}  // namespace
+
+std::string_view to_string(LeaseMode mode) noexcept {
+    switch (mode) {
+        case LeaseMode::local:
+            return "local";
+        case LeaseMode::shared:
+            return "shared";
+        case LeaseMode::share:
+            return "share";
+        case LeaseMode::closed:
+            return "closed";
+        case LeaseMode::open:
+            return "open";
+    }
+    return "unknown";
+}
+
+LeaseBoard::LeaseBoard(const Segment& segment) : segment_(SegmentAccess::impl(segment)) {}
+
+LeaseBoard::~LeaseBoard() {
+    if (leads_) unlock_byte(segment_->file().fd(), kLockCoordinator);
+}
+
+bool LeaseBoard::lead() noexcept {
+    if (!leads_) leads_ = try_lock_byte(segment_->file().fd(), kLockCoordinator);
+    return leads_;
+}
+
+std::uint64_t LeaseBoard::host(std::uint64_t proposed) noexcept {
+    Word& host = segment_->header().host;
+    std::uint64_t found = 0;
+    // ORDER(lease): a number that is set once; nothing else depends on it.
+    return host.cas(found, proposed, kRelaxed, kRelaxed) ? proposed : found;
+}
+
+LeaseBucket LeaseBoard::bucket(std::size_t index) const noexcept {
+    const LeaseBucketRecord& record = segment_->header().buckets[index % kLeaseBuckets];
+    LeaseBucket bucket;
+    bucket.mode = mode_of(record.mode.load(kRelaxed));  // ORDER(lease): for each word, the latest will do
+    bucket.until = nanos(record.until);
+    bucket.contact = nanos(record.contact);
+    bucket.seen = nanos(record.seen);
+    bucket.incarnation = record.incarnation.load(kRelaxed);  // ORDER(lease)
+    bucket.sequence = record.sequence.load(kRelaxed);        // ORDER(lease)
+    bucket.sent = record.sent.load(kRelaxed);                // ORDER(lease)
+    bucket.hosts = record.hosts.load(kRelaxed);              // ORDER(lease)
+    return bucket;
+}
+
+void LeaseBoard::set_bucket(std::size_t index, const LeaseBucket& bucket) noexcept {
+    LeaseBucketRecord& record = segment_->header().buckets[index % kLeaseBuckets];
+    put(record.until, bucket.until);
+    put(record.contact, bucket.contact);
+    put(record.seen, bucket.seen);
+    record.incarnation.store(bucket.incarnation, kRelaxed);                // ORDER(lease): as in bucket()
+    record.sequence.store(bucket.sequence, kRelaxed);                      // ORDER(lease)
+    record.sent.store(bucket.sent, kRelaxed);                              // ORDER(lease)
+    record.hosts.store(bucket.hosts, kRelaxed);                            // ORDER(lease)
+    record.mode.store(static_cast<std::uint64_t>(bucket.mode), kRelaxed);  // ORDER(lease)
+}
+
+Nanos LeaseBoard::guard() const noexcept {
+    return nanos(segment_->header().lease_guard);
+}
+
+void LeaseBoard::set_guard(Nanos until) noexcept {
+    put(segment_->header().lease_guard, until);
+}
+
+LeaseMode LeaseBoard::mode() const noexcept {
+    LeaseMode worst = LeaseMode::local;
+    for (const LeaseBucketRecord& record : segment_->header().buckets) {
+        worst = std::max(worst, mode_of(record.mode.load(kRelaxed)));  // ORDER(lease): for display
+    }
+    return worst;
+}
+
+std::uint64_t LeaseBoard::version() const noexcept {
+    const Header& header = segment_->header();
+    std::uint64_t sum = header.lease_changes.load(kRelaxed);  // ORDER(counter): sums, read by themselves
+    for (const Table table : {Table::windows, Table::gauges}) {
+        const TableRecord& record = header.tables[static_cast<std::size_t>(table)];
+        sum += record.fresh.load(kRelaxed) + record.evictions.load(kRelaxed);  // ORDER(counter)
+    }
+    return sum;
+}
+
+std::vector<SharedLimit> LeaseBoard::limits() const {
+    std::vector<SharedLimit> limits;
+    const auto visit = [&](Table which, auto&& add) {
+        const TableView& table = segment_->table(which);
+        for (std::uint32_t index = 0; index < table.count; ++index) {
+            const std::uint64_t life =
+                table.life(index).load(std::memory_order_acquire);  // ORDER(life): before the name
+            const auto key = read_identity(table, index);
+            if (key) add(index, life, text_of(*key, table.text_words));
+        }
+    };
+    visit(Table::windows, [&](std::uint32_t index, std::uint64_t life, NameText text) {
+        WindowRecord& record = segment_->window(index);
+        if (record.lease.full.load(kRelaxed) == 0) return;  // ORDER(lease): a parameter on its own
+        limits.push_back({std::move(text.scope),
+                          std::move(text.name),
+                          text.unit,
+                          text.window,
+                          Limiter{&record, life},
+                          {}});
+    });
+    visit(Table::gauges, [&](std::uint32_t index, std::uint64_t life, NameText text) {
+        GaugeRecord& record = segment_->gauge(index);
+        if (record.lease.full.load(kRelaxed) == 0) return;  // ORDER(lease): likewise
+        limits.push_back({std::move(text.scope),
+                          std::move(text.name),
+                          Unit::requests,
+                          Nanos(0),
+                          {},
+                          Gauge{&record, life}});
+    });
+    return limits;
+}
+
+LeaseReading LeaseBoard::read(const SharedLimit& limit, Nanos now) const noexcept {
+    LeaseReading reading;
+    if (!lives(limit)) return reading;
+    const LeaseWords& lease = words_of(limit);
+    // ORDER(lease): two sums; read in this order, a request that begins and ends in between counts for
+    // nothing.
+    reading.relieved = lease.relieved.load(kRelaxed);
+    reading.wanted = lease.wanted.load(kRelaxed);  // ORDER(lease)
+    if (limit.window == Nanos(0)) {
+        reading.lease = limit.gauge.record->max.load(kRelaxed);  // ORDER(limit): on its own
+        reading.used = GaugeCells::count(limit.gauge.record->total);
+    } else {
+        const WindowRecord& record = *limit.limiter.record;
+        const std::uint64_t tick = RecordTicks(record).at(now);
+        if (!sane(record, tick)) return reading;
+        const Usage usage = StandardWindow::look(record.state, tick);
+        reading.lease = usage.limit;
+        reading.used = usage.used;
+        reading.charged = StandardWindow::charged(record.state);
+    }
+    reading.full = lease.full.load(kRelaxed);  // ORDER(lease): a parameter on its own
+    return reading;
+}
+
+bool LeaseBoard::set_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept {
+    if (!lives(limit)) return false;
+    lease = std::min<Units>(lease, words_of(limit).full.load(kRelaxed));  // ORDER(lease): likewise
+    if (limit.window == Nanos(0)) {
+        set_lease_words(*limit.gauge.record, lease);
+    } else {
+        set_lease_words(*limit.limiter.record, lease, now);
+    }
+    return true;
+}
+
+void LeaseBoard::set_barren(const SharedLimit& limit, Nanos until) noexcept {
+    if (lives(limit)) put(words_of(limit).barren_until, until);
+}
+
+std::uint64_t LeaseBoard::grants() const noexcept {
+    return segment_->header().lease_grants.load(std::memory_order_acquire);  // ORDER(grants): see below
+}
+
+void LeaseBoard::count_grant() noexcept {
+    // ORDER(grants): release; who sees the count sees the leases that were raised before it.
+    segment_->header().lease_grants.fetch_add(1, std::memory_order_release);
+}
+
+Shortage::Shortage(Limiter limiter, Units units) noexcept {
+    if (limiter && still_lives(*limiter.record, limiter.generation)) set(limiter.record->lease, units);
+}
+
+Shortage::Shortage(Gauge gauge) noexcept {
+    if (gauge) set(gauge.record->lease, 1);
+}
+
+void Shortage::set(LeaseWords& words, Units units) noexcept {
+    if (units > words.full.load(kRelaxed)) return;  // ORDER(lease): a parameter on its own
+    words_ = &words;
+    units_ = units;
+}
+
+bool Shortage::barren(Nanos now) const noexcept {
+    return nanos(words_->barren_until) > now;
+}
+
+void Shortage::want() const noexcept {
+    words_->wanted.fetch_add(units_, kRelaxed);  // ORDER(lease): a sum that the coordinator reads, whenever
+}
+
+void Shortage::relieve() const noexcept {
+    words_->relieved.fetch_add(units_, kRelaxed);  // ORDER(lease): likewise
+}
+
+void set_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept {
+    const Units before = record.state.limit.load(kRelaxed);  // ORDER(limit): written by one at a time
+    record.state.limit.store(lease, kRelaxed);  // ORDER(limit): handed on by the head's change below
+    const std::uint64_t tick = RecordTicks(record).at(now);
+    if (lease >= before || !sane(record, tick)) return;
+    Contention contention;
+    StandardWindow::supersede(record.state, tick, contention);
+}
+
+void set_lease_words(GaugeRecord& record, Units lease) noexcept {
+    record.max.store(lease, kRelaxed);  // ORDER(limit): handed on by the change of `total` below
+    // ORDER(gauge): release; a slot that is taken after this one sees the new maximum when it looks again
+    // (take_once), and one taken before shows in the count that is read after this.
+    std::uint64_t total = record.total.load(kRelaxed);
+    while (!record.total.cas(total, total, std::memory_order_acq_rel, kRelaxed)) {  // ORDER(gauge)
+    }
+}
+
+}  // namespace weir::shm

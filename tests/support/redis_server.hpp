@@ -1,0 +1,180 @@
+// A redis-server of one's own: on any free port, with its data in a temporary folder, ended with the object.
+//
+// Where there is no redis-server, `available()` is false, and a test says so and is skipped.
+#pragma once
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "router/redis/redis_value.hpp"
+
+namespace weir::test {
+
+/// A plain, blocking client. Throws std::runtime_error when the connection fails.
+class RedisClient {
+ public:
+    explicit RedisClient(std::uint16_t port) {
+        socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+            ::close(socket_);
+            throw std::runtime_error("cannot connect to redis-server");
+        }
+        const timeval patience{10, 0};
+        ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    }
+    ~RedisClient() { ::close(socket_); }
+    RedisClient(const RedisClient&) = delete;
+    RedisClient& operator=(const RedisClient&) = delete;
+
+    router::RedisValue command(const std::vector<std::string>& words) {
+        std::string out;
+        router::append_command(words, out);
+        if (::send(socket_, out.data(), out.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(out.size())) {
+            throw std::runtime_error("cannot write to redis-server");
+        }
+        for (;;) {
+            if (auto value = reader_.next()) return std::move(*value);
+            char bytes[65536];
+            const ssize_t count = ::recv(socket_, bytes, sizeof bytes, 0);
+            if (count <= 0) throw std::runtime_error("redis-server has gone");
+            reader_.feed({bytes, static_cast<std::size_t>(count)});
+        }
+    }
+
+ private:
+    int socket_ = -1;
+    router::RedisReader reader_;
+};
+
+class RedisServer {
+ public:
+    static std::optional<std::string> program() {
+        for (const char* path :
+             {"/usr/bin/redis-server", "/usr/bin/valkey-server", "/usr/local/bin/redis-server"}) {
+            if (::access(path, X_OK) == 0) return path;
+        }
+        return std::nullopt;
+    }
+    static bool available() { return program().has_value(); }
+
+    /// `more` are further settings, as on the command line. `port` 0 is any.
+    explicit RedisServer(std::vector<std::string> more = {}, std::uint16_t port = 0)
+        : more_(std::move(more)), port_(port) {
+        char folder[] = "/tmp/weir-redis-XXXXXX";
+        if (!::mkdtemp(folder)) throw std::runtime_error("no temporary folder");
+        folder_ = folder;
+        // Somebody else may take a port between its choice and its use: then the next one is tried.
+        for (int attempt = 0; attempt < 20 && pid_ <= 0; ++attempt) {
+            if (port == 0) port_ = free_port();
+            start();
+        }
+        if (pid_ <= 0) throw std::runtime_error("redis-server does not start");
+    }
+    ~RedisServer() {
+        stop();
+        std::error_code ignored;
+        std::filesystem::remove_all(folder_, ignored);
+    }
+    RedisServer(const RedisServer&) = delete;
+    RedisServer& operator=(const RedisServer&) = delete;
+
+    std::uint16_t port() const noexcept { return port_; }
+
+    /// Kills it as a crash does. Nothing is saved.
+    void stop() {
+        if (pid_ <= 0) return;
+        ::kill(pid_, SIGCONT);
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+        pid_ = -1;
+    }
+
+    /// Starts it again, on the same port and without data.
+    void restart() {
+        stop();
+        start();
+        if (pid_ <= 0) throw std::runtime_error("redis-server does not start again");
+    }
+
+    void pause() { ::kill(pid_, SIGSTOP); }
+    void resume() { ::kill(pid_, SIGCONT); }
+
+    static std::uint16_t free_port() {
+        const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof address;
+        const bool bound = ::bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                           ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+        ::close(socket);
+        // A cluster's bus has the port plus 10,000.
+        const std::uint16_t port = ntohs(address.sin_port);
+        return bound && port < 55'000 ? port : free_port();
+    }
+
+ private:
+    void start() {
+        std::vector<std::string> words = {program().value_or("redis-server"),
+                                          "--port",
+                                          std::to_string(port_),
+                                          "--bind",
+                                          "127.0.0.1",
+                                          "--dir",
+                                          folder_,
+                                          "--save",
+                                          "",
+                                          "--appendonly",
+                                          "no"};
+        words.insert(words.end(), more_.begin(), more_.end());
+        std::vector<char*> arguments;
+        for (std::string& word : words) arguments.push_back(word.data());
+        arguments.push_back(nullptr);
+        const pid_t child = ::fork();
+        if (child == 0) {
+            const int nowhere = ::open("/dev/null", O_RDWR);
+            ::dup2(nowhere, STDIN_FILENO);
+            ::dup2(nowhere, STDOUT_FILENO);
+            ::dup2(nowhere, STDERR_FILENO);
+            ::execv(arguments[0], arguments.data());
+            ::_exit(127);
+        }
+        for (int look = 0; look < 1000; ++look) {
+            if (::waitpid(child, nullptr, WNOHANG) == child) return;
+            try {
+                RedisClient(port_).command({"CLIENT", "ID"});
+                pid_ = child;
+                return;
+            } catch (const std::runtime_error&) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(10));
+            }
+        }
+        ::kill(child, SIGKILL);
+        ::waitpid(child, nullptr, 0);
+    }
+
+    std::vector<std::string> more_;
+    std::uint16_t port_;
+    std::string folder_;
+    pid_t pid_ = -1;
+};
+
+}  // namespace weir::test

@@ -1,0 +1,206 @@
+// The state machine step by step; tests/model/lease_simulation_test.cpp has what it promises in the large.
+#include "router/redis/lease_host.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace std::chrono_literals;
+using namespace weir::router;
+using weir::shm::LeaseMode;
+using weir::shm::LeaseReading;
+using weir::shm::Nanos;
+using weir::shm::Units;
+
+namespace {
+
+struct Words final : LeaseAccess {
+    LeaseReading words{100, 0, 0, 0, 0, 0};
+    Nanos barren{};
+    int raises = 0;
+    LeaseReading read(std::size_t, Nanos) override { return words; }
+    void set_lease(std::size_t, Units lease, Nanos) override { words.lease = lease; }
+    void set_barren(std::size_t, Nanos until) override { barren = until; }
+    void raised() override { ++raises; }
+};
+
+LeaseRules rules_of(FailMode mode) {
+    LeaseRules rules;
+    rules.host = 7;
+    rules.fail_mode = mode;
+    rules.hosts_expected = 4;
+    return rules;
+}
+
+BeatAnswer answer(BeatAnswer::Status status, std::vector<Units> leases = {}) {
+    return {status, 99, 2, std::move(leases)};
+}
+
+struct Stand {
+    Words words;
+    LeaseHost host;
+    explicit Stand(FailMode mode, const weir::shm::LeaseBucket& bucket = {}, Nanos now = 100s)
+        : host(rules_of(mode), words, bucket, now) {
+        host.set_subjects({{0, "a", 60s, true}});
+    }
+    /// Registers, with a lease of `lease`.
+    void begin(Units lease) {
+        words.words.wanted = 1;
+        REQUIRE(host.poll(100s, 5));
+        REQUIRE(host.answered(answer(BeatAnswer::Status::unknown), 100s + 1ms));
+        const auto beat = host.poll(100s + 1ms, 6);
+        REQUIRE(beat);
+        CHECK(beat->registering);
+        CHECK(beat->claimed == 99);
+        REQUIRE(beat->reports.size() == 1);
+        REQUIRE(host.answered(answer(BeatAnswer::Status::granted, {lease}), 100s + 2ms));
+        words.words.relieved = 1;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a host introduces itself, registers, and holds what it is given") {
+    Stand stand(FailMode::share);
+    stand.begin(30);
+    CHECK(stand.words.words.lease == 30);
+    CHECK(stand.words.raises == 1);
+    CHECK(stand.host.bucket().mode == LeaseMode::shared);
+    CHECK(stand.host.bucket().until == 100s + 1ms + 15s);  // from when the beat was sent
+    CHECK(stand.host.bucket().hosts == 2);
+    CHECK_FALSE(stand.host.poll(100s + 3ms, 7));
+}
+
+TEST_CASE("a lease is renewed after a third of its time, with a later number each time") {
+    Stand stand(FailMode::share);
+    stand.begin(30);
+    stand.words.words.used = 30;
+    std::uint64_t last = stand.host.bucket().sequence;
+    for (Nanos now = 101s; now < 160s; now += 100ms) {
+        stand.words.words.charged += 5;  // in use
+        const auto beat = stand.host.poll(now, 8);
+        if (!beat) continue;
+        CHECK(beat->sequence > last);
+        last = beat->sequence;
+        REQUIRE(stand.host.answered(answer(BeatAnswer::Status::granted, {30}), now + 1ms));
+    }
+    CHECK(last >= 12);
+    CHECK(last <= 24);
+}
+
+TEST_CASE("without contact each fail mode does what it says, exactly when the lease ends") {
+    const auto lost = [](FailMode mode, Nanos at) {
+        Stand stand(mode);
+        stand.begin(60);
+        stand.words.words.used = 60;
+        for (Nanos now = 101s; now <= at; now += 100ms) {
+            stand.words.words.charged += 5;
+            if (stand.host.poll(now, 8)) stand.host.failed(now + 50ms);
+        }
+        return std::pair(stand.words.words.lease, stand.host.bucket().mode);
+    };
+    for (const FailMode mode : {FailMode::share, FailMode::closed, FailMode::open}) {
+        CHECK(lost(mode, 114s + 900ms) == std::pair<Units, LeaseMode>(60, LeaseMode::shared));
+    }
+    CHECK(lost(FailMode::closed, 115s + 100ms) == std::pair<Units, LeaseMode>(0, LeaseMode::closed));
+    CHECK(lost(FailMode::open, 115s + 100ms) == std::pair<Units, LeaseMode>(100, LeaseMode::open));
+    CHECK(lost(FailMode::share, 115s + 100ms) == std::pair<Units, LeaseMode>(25, LeaseMode::share));
+}
+
+TEST_CASE("a share is taken in full only when the others' leases have left the window") {
+    Stand stand(FailMode::share);
+    stand.begin(10);
+    auto lease_at = [&, now = 101s + 0ms](Nanos at) mutable {
+        for (; now <= at; now += 100ms) {
+            stand.words.words.charged += 5;
+            if (stand.host.poll(now, 8)) stand.host.failed(now + 50ms);
+        }
+        return stand.words.words.lease;
+    };
+    CHECK(lease_at(116s) == 10);
+    CHECK(lease_at(189s) == 10);
+    CHECK(lease_at(190s + 200ms) == 25);  // 115 s, and the window, and a lease
+}
+
+TEST_CASE("what the host says after it was without contact") {
+    Stand stand(FailMode::share);
+    stand.begin(60);
+    stand.words.words.used = 60;
+    for (Nanos now = 101s; now < 120s; now += 100ms) {
+        stand.words.words.charged += 5;
+        if (stand.host.poll(now, 8)) stand.host.failed(now + 50ms);
+    }
+    const auto beat = stand.host.poll(121s, 9);
+    REQUIRE(beat);
+    CHECK(beat->failed);
+    REQUIRE(stand.host.answered(answer(BeatAnswer::Status::unknown), 121s + 1ms));
+    CHECK(stand.host.bucket().mode == LeaseMode::share);
+    const auto all = stand.host.poll(121s + 1ms, 9);
+    REQUIRE(all);
+    CHECK(all->registering);
+    CHECK(all->failed);
+    REQUIRE(all->reports.size() == 1);
+    CHECK(all->reports[0].hold == 25);
+    CHECK(all->reports[0].used == 60);
+    REQUIRE(stand.host.answered(answer(BeatAnswer::Status::granted, {40}), 121s + 2ms));
+    CHECK(stand.host.bucket().mode == LeaseMode::shared);
+    CHECK(stand.words.words.lease == 40);
+}
+
+TEST_CASE("a host that has never had contact rests for a moment, then takes its share") {
+    Stand stand(FailMode::share);
+    stand.words.words.lease = 80;  // of an earlier life
+    stand.host.poll(100s, 5);
+    stand.host.failed(100s + 50ms);
+    CHECK(stand.words.words.lease == 0);
+    CHECK(stand.host.bucket().mode == LeaseMode::local);
+    stand.host.poll(101s, 5);
+    CHECK(stand.words.words.lease == 25);
+    CHECK(stand.host.bucket().mode == LeaseMode::share);
+}
+
+TEST_CASE("another coordinator goes on where one has died") {
+    weir::shm::LeaseBucket bucket;
+    bucket.mode = LeaseMode::shared;
+    bucket.until = 110s;
+    bucket.contact = 95s;
+    bucket.incarnation = 99;
+    bucket.sequence = 41;
+    bucket.sent = 43;
+    bucket.seen = 99s;
+    Stand stand(FailMode::share, bucket);
+    stand.words.words.lease = 30;
+    const auto beat = stand.host.poll(100s, 5);
+    REQUIRE(beat);
+    CHECK(stand.words.words.lease == 30);
+    CHECK(beat->claimed == 99);
+    CHECK(beat->sequence == 44);
+    CHECK(beat->acked == 41);
+    CHECK_FALSE(beat->registering);
+    SECTION("an answer that comes after the lease would have ended is none") {
+        CHECK_FALSE(stand.host.answered(answer(BeatAnswer::Status::granted, {50}), 115s));
+        CHECK(stand.words.words.lease == 30);
+    }
+}
+
+TEST_CASE("many limits are registered in several beats") {
+    Words words;
+    words.words.used = 3;
+    LeaseHost host(rules_of(FailMode::share), words, {}, 100s);
+    std::vector<LeaseSubject> subjects;
+    for (std::size_t i = 0; i < 1200; ++i) subjects.push_back({i, std::to_string(i), 60s, false});
+    host.set_subjects(std::move(subjects));
+    REQUIRE(host.poll(100s, 5));
+    REQUIRE(host.answered(answer(BeatAnswer::Status::unknown), 100s));
+    std::size_t reported = 0, beats = 0;
+    for (bool more = true; more; ++beats) {
+        const auto beat = host.poll(100s, 5);
+        REQUIRE(beat);
+        CHECK(beat->registering);
+        more = beat->more;
+        reported += beat->reports.size();
+        REQUIRE(host.answered(
+            answer(BeatAnswer::Status::granted, std::vector<Units>(beat->reports.size(), 0)), 100s));
+    }
+    CHECK(beats == 3);
+    CHECK(reported == 1200);
+    CHECK(host.bucket().mode == LeaseMode::shared);
+}

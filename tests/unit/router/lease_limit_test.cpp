@@ -1,0 +1,110 @@
+#include "router/redis/lease_limit.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace std::chrono_literals;
+using namespace weir::router;
+using weir::shm::LeaseReading;
+using weir::shm::Nanos;
+
+namespace {
+
+constexpr Nanos kPatience = 20ms;
+
+LeaseReading reading(weir::shm::Units lease, weir::shm::Units used, std::uint64_t charged,
+                     std::uint64_t wanted, std::uint64_t relieved) {
+    return {1000, lease, used, charged, wanted, relieved};
+}
+
+}  // namespace
+
+TEST_CASE("a limit that nobody uses has nothing to say") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(0, 0, 0, 0, 0), 10s);
+    CHECK_FALSE(limit.active());
+    CHECK_FALSE(limit.due(20s));
+    CHECK_FALSE(limit.surplus(20s));
+}
+
+TEST_CASE("waiting requests are urgent, and are asked for exactly") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(0, 0, 0, 0, 0), 10s);
+    limit.observe(reading(10, 10, 10, 7, 2), 10s + 5ms);
+    CHECK(limit.urgent(10s + 5ms));
+    const LeaseReport report = limit.report();
+    CHECK(report.hold == 10);
+    CHECK(report.need == 15);
+    CHECK(report.demand >= 15);
+    SECTION("granted") {
+        limit.answered(report, 15, 10s + 6ms);
+        CHECK(limit.barren_until() == Nanos(0));
+    }
+    SECTION("in vain: asking rests, longer each time") {
+        limit.answered(report, 10, 10s + 6ms);
+        CHECK(limit.barren_until() == 11s + 6ms);
+        CHECK_FALSE(limit.urgent(11s));
+        limit.observe(reading(10, 10, 10, 12, 7), 12s);
+        CHECK(limit.urgent(12s));
+        limit.answered(limit.report(), 10, 12s);
+        CHECK(limit.barren_until() == 14s);
+    }
+    SECTION("those that died waiting are forgotten when nobody can be waiting any more") {
+        limit.observe(reading(10, 10, 10, 7, 2), 10s + 30ms);
+        CHECK_FALSE(limit.urgent(10s + 30ms));
+        limit.observe(reading(10, 10, 10, 9, 2), 10s + 31ms);
+        CHECK(limit.report().need == 12);
+    }
+}
+
+TEST_CASE("what is wanted of a limit before its coordinator came is not wanted now") {
+    LeaseLimit limit(60s, kPatience, false);
+    limit.observe(reading(0, 0, 500, 5000, 4900), 10s);
+    CHECK_FALSE(limit.urgent(10s));
+    CHECK_FALSE(limit.active());
+}
+
+TEST_CASE("a steady stream is given some seconds in advance, a burst is not") {
+    LeaseLimit stream(60s, kPatience, true);
+    LeaseLimit burst(60s, kPatience, true);
+    for (int i = 0; i <= 40; ++i) {
+        const auto units = static_cast<std::uint64_t>(i);
+        stream.observe(reading(50, units, units, 0, 0), 10s + i * 100ms);
+        burst.observe(reading(50, i < 20 ? 0 : 40, i < 20 ? 0 : 40, 0, 0), 10s + i * 100ms);
+    }
+    CHECK(stream.report().ask >= 40 + 8 * 10);
+    CHECK(stream.due(14s));  // ten units are left, which is a second's
+    CHECK(burst.report().ask == 50);
+    SECTION("having asked in vain it does not ask again at once") {
+        stream.answered(stream.report(), 50, 14s);
+        CHECK_FALSE(stream.due(14s + 500ms));
+        CHECK(stream.due(20s));
+    }
+}
+
+TEST_CASE("an idle lease is given up within a second, and what has left the window is reported") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(100, 30, 30, 0, 0), 10s);
+    limit.answered(limit.report(), 100, 10s);
+    CHECK_FALSE(limit.surplus(10s + 900ms));
+    limit.observe(reading(100, 30, 30, 0, 0), 11s);
+    REQUIRE(limit.surplus(11s));
+    CHECK(*limit.surplus(11s) == 0);
+    limit.observe(reading(0, 30, 30, 0, 0), 11s);
+    CHECK(limit.due(11s));  // 70 units can go back
+    limit.answered(limit.report(), 0, 11s);
+    CHECK_FALSE(limit.due(13s));
+    limit.observe(reading(0, 0, 30, 0, 0), 70s);
+    CHECK(limit.due(70s));
+    CHECK(limit.active());
+    limit.answered(limit.report(), 0, 70s);
+    CHECK_FALSE(limit.active());
+}
+
+TEST_CASE("a debt is reported") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(100, 100, 100, 0, 0), 10s);
+    limit.answered(limit.report(), 100, 10s);
+    limit.observe(reading(100, 150, 150, 0, 0), 11s + 500ms);
+    CHECK(limit.due(11s + 500ms));
+    CHECK(limit.report().used == 150);
+}

@@ -1,0 +1,164 @@
+// A limit that hosts share, as its own host's segment has it.
+#include "shm/lease.hpp"
+
+#include <array>
+#include <catch2/catch.hpp>
+
+#include "scratch_segment.hpp"
+#include "shm/admission.hpp"
+
+using namespace weir::shm;
+using weir::shm::test::ScratchName;
+
+namespace {
+
+struct Fixture {
+    ScratchName scratch;
+    Segment segment = Segment::open(scratch.options());
+    Participant me = segment.join("test");
+    LeaseBoard board{segment};
+    Nanos t = now();
+
+    SharedLimit only() {
+        const auto limits = board.limits();
+        REQUIRE(limits.size() == 1);
+        return limits[0];
+    }
+    Admission admit(Limiter limiter, Units units) {
+        const std::array charges = {Charge{limiter, units}};
+        return me.admit({charges, {}}, t);
+    }
+    Admission hold(Gauge gauge) {
+        const std::array holds = {gauge};
+        return me.admit({{}, holds}, t);
+    }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "a shared limit begins with no lease, and is kept to the lease it gets") {
+    const Limiter limiter = segment.shared_limiter({"key", "a"}, 100);
+    const Admission first = admit(limiter, 1);
+    CHECK(first.refusal.reason == Refused::over_limit);
+    CHECK(admit(limiter, 101).refusal.reason == Refused::never_fits);
+    REQUIRE(board.set_lease(only(), 3, t));
+    for (int i = 0; i < 3; ++i) CHECK(admit(limiter, 1).admitted());
+    CHECK_FALSE(admit(limiter, 1).admitted());
+    const LeaseReading reading = board.read(only(), t);
+    CHECK(reading.full == 100);
+    CHECK(reading.lease == 3);
+    CHECK(reading.used == 3);
+    const LimiterUsage usage = me.usage(limiter, t);
+    CHECK(usage.shared);
+    CHECK(usage.limit == 100);
+    CHECK(usage.lease == 3);
+    CHECK(usage.remaining == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "a lease is never more than the whole, and lowering it keeps what is used") {
+    const Limiter limiter = segment.shared_limiter({"key", "a"}, 10);
+    board.set_lease(only(), 50, t);
+    CHECK(board.read(only(), t).lease == 10);
+    CHECK(admit(limiter, 6).admitted());
+    board.set_lease(only(), 2, t);
+    const LeaseReading reading = board.read(only(), t);
+    CHECK(reading.lease == 2);
+    CHECK(reading.used == 6);
+    CHECK_FALSE(admit(limiter, 1).admitted());
+}
+
+TEST_CASE_METHOD(Fixture, "a refusal for want of a lease names a time at which to try again") {
+    const Limiter limiter = segment.shared_limiter({"key", "a"}, 10);
+    const std::array charges = {Charge{limiter, 5}};
+    CHECK(me.earliest({charges, {}}, t) == t + kLeaseRetry);
+    const std::array too_much = {Charge{limiter, 11}};
+    CHECK_FALSE(me.earliest({too_much, {}}, t));
+}
+
+TEST_CASE_METHOD(Fixture, "a limit of one host becomes shared with nothing of it, and the other way round") {
+    const Limiter own = segment.limiter({"key", "a"}, 10);
+    CHECK(board.limits().empty());
+    CHECK(admit(own, 4).admitted());
+    const std::uint64_t version = board.version();
+    const Limiter shared = segment.shared_limiter({"key", "a"}, 10);
+    CHECK(board.version() != version);
+    CHECK(board.read(only(), t).used == 4);
+    CHECK_FALSE(admit(shared, 1).admitted());
+    segment.limiter({"key", "a"}, 10);
+    CHECK(board.limits().empty());
+    CHECK(admit(own, 6).admitted());
+}
+
+TEST_CASE_METHOD(Fixture, "looking a shared limit up again keeps its lease") {
+    segment.shared_limiter({"key", "a"}, 10);
+    board.set_lease(only(), 7, t);
+    segment.shared_limiter({"key", "a"}, 20);
+    CHECK(board.read(only(), t).lease == 7);
+    CHECK(board.read(only(), t).full == 20);
+}
+
+TEST_CASE_METHOD(Fixture, "a shared gauge allows nothing, then its lease") {
+    const Gauge gauge = segment.shared_gauge("deployment", "d", 5);
+    CHECK(hold(gauge).refusal.reason == Refused::in_flight);
+    board.set_lease(only(), 2, t);
+    const Admission first = hold(gauge);
+    const Admission second = hold(gauge);
+    CHECK(first.admitted());
+    CHECK(second.admitted());
+    CHECK_FALSE(hold(gauge).admitted());
+    CHECK(board.read(only(), t).used == 2);
+    // A gauge without a maximum only counts, and there is nothing to share.
+    CHECK(hold(segment.shared_gauge("deployment", "other", 0)).admitted());
+}
+
+TEST_CASE_METHOD(Fixture, "who is short says so, and is told when it is in vain") {
+    const Limiter limiter = segment.shared_limiter({"key", "a"}, 10);
+    const Shortage shortage(limiter, 4);
+    REQUIRE(shortage);
+    CHECK_FALSE(Shortage(limiter, 11));
+    CHECK_FALSE(Shortage(segment.limiter({"key", "own"}, 10), 1));
+    CHECK_FALSE(shortage.barren(t));
+    shortage.want();
+    CHECK(board.read(only(), t).wanted == 4);
+    shortage.relieve();
+    CHECK(board.read(only(), t).relieved == 4);
+    board.set_barren(only(), t + std::chrono::seconds(1));
+    CHECK(shortage.barren(t));
+    CHECK_FALSE(shortage.barren(t + std::chrono::seconds(2)));
+}
+
+TEST_CASE_METHOD(Fixture, "one coordinator at a time, and its place is free when it has gone") {
+    Segment other_opening = Segment::open(scratch.options());
+    LeaseBoard other(other_opening);
+    {
+        LeaseBoard first(segment);
+        CHECK(first.lead());
+        CHECK(first.lead());
+        CHECK_FALSE(other.lead());
+    }
+    CHECK(other.lead());
+}
+
+TEST_CASE_METHOD(Fixture, "what the coordination knows of itself stays in the segment") {
+    CHECK(board.host(77) == 77);
+    CHECK(board.host(78) == 77);
+    CHECK(board.mode() == LeaseMode::local);
+    LeaseBucket bucket;
+    bucket.mode = LeaseMode::shared;
+    bucket.until = t;
+    bucket.incarnation = 5;
+    bucket.hosts = 3;
+    board.set_bucket(2, bucket);
+    CHECK(board.bucket(2).mode == LeaseMode::shared);
+    CHECK(board.bucket(2).until == t);
+    CHECK(board.bucket(2).incarnation == 5);
+    CHECK(board.bucket(2).hosts == 3);
+    bucket.mode = LeaseMode::closed;
+    board.set_bucket(9, bucket);
+    CHECK(board.mode() == LeaseMode::closed);
+    const std::uint64_t grants = board.grants();
+    board.count_grant();
+    CHECK(board.grants() == grants + 1);
+    board.set_guard(t);
+    CHECK(board.guard() == t);
+}
