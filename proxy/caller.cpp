@@ -31,7 +31,9 @@ LimitSet::LimitSet(std::string_view kind, std::string_view name,
     for (const auto& [model, units] : limits.model_tpm) {
         add(by_model_[model], "model_per_" + own, owner + "/" + model, token_unit, window, units);
     }
-    if (limits.max_parallel_requests) hold_ = segment.gauge(kind, name, *limits.max_parallel_requests);
+    if (limits.max_parallel_requests) {
+        hold_ = router::look_up_gauge(segment, kind, name, *limits.max_parallel_requests);
+    }
 }
 
 void LimitSet::append(std::string_view model, CallerScopes& out) {

@@ -128,6 +128,16 @@ void write_limiters(std::string& page, const shm::Segment& segment, shm::Nanos n
          [](const shm::LimiterUsage& usage) { return usage.remaining; });
 }
 
+/// One line for each mode, as Prometheus has states.
+void write_mode(std::string& page, shm::LeaseMode mode) {
+    describe(page, "weir_limit_mode", "gauge", "1 for the mode by which limits are kept");
+    for (const auto one : {shm::LeaseMode::local, shm::LeaseMode::shared, shm::LeaseMode::share,
+                           shm::LeaseMode::closed, shm::LeaseMode::open}) {
+        fmt::format_to(std::back_inserter(page), "weir_limit_mode{{mode=\"{}\"}} {}\n", to_string(one),
+                       one == mode ? 1 : 0);
+    }
+}
+
 void write_deployments(std::string& page, router::Router& router, shm::Nanos now) {
     const auto rows = [&](std::string_view name, std::string_view text, auto value) {
         describe(page, name, "gauge", text);
@@ -225,6 +235,7 @@ std::string metrics_page(router::Router& router, shm::Nanos now) {
     write_counters(page, router.segment());
     write_deployments(page, router, now);
     write_limiters(page, router.segment(), now);
+    write_mode(page, router.limit_mode());
     return page;
 }
 

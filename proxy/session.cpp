@@ -282,7 +282,8 @@ void Session::append_call(HeadWriter& head, const Call& call) const {
     }
     if (!call.group().empty()) head.field("x-litellm-model-group", call.group());
     head.field("x-litellm-attempted-retries", call.effort().retries)
-        .field("x-litellm-attempted-fallbacks", call.effort().fallbacks);
+        .field("x-litellm-attempted-fallbacks", call.effort().fallbacks)
+        .field("x-weir-limit-mode", to_string(setup_->router.limit_mode()));
     append_limits(head, setup_->router.participant(), caller_.windows, deployments, shm::now());
 }
 

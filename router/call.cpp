@@ -71,6 +71,7 @@ Task<Outcome> Call::try_group() {
         error_.reset();
         sent_ = false;
         Outcome found = search_.take();
+        if (!found.ok() && search_.lacks_lease()) found = co_await search_.wait_for_lease();
         if (!found.ok() && search_.may_wait(has_fallback(found.kind))) found = co_await wait_for_place();
         if (!found.ok()) error_ = search_.error();
         if (!found.ok() || aborted_) co_return found;

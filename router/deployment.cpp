@@ -43,6 +43,7 @@ void Deployment::share_by(const PrioritySettings& priorities) {
             scope.kind = "share";
             scope.name += ":" + priority;
             scope.limit = kOnlyCounts;
+            scope.local = true;
             share.scopes.push_back(std::move(scope));
         }
     };
@@ -65,7 +66,7 @@ void Deployment::look_up(shm::Segment& segment) {
     for (auto& [priority, share] : shares_) {
         for (Scope& scope : share.scopes) scope.look_up(segment);
     }
-    in_flight_ = segment.gauge("deployment", config_.id, config_.max_parallel_requests.value_or(0));
+    in_flight_ = look_up_gauge(segment, "deployment", config_.id, config_.max_parallel_requests.value_or(0));
     health_ = segment.health("deployment", config_.id);
 }
 

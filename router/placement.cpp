@@ -34,6 +34,10 @@ class Asked {
     }
     Scope& scope(std::size_t index) const { return *scopes_[index]; }
     shm::Gauge hold(std::size_t index) const { return holds_[index]; }
+    shm::Shortage shortage(const shm::Refusal& why) const {
+        if (why.in_holds) return shm::Shortage(holds_[why.index]);
+        return shm::Shortage(charges_[why.index].limiter, charges_[why.index].units);
+    }
 
     /// The first limit of which the caller's priority must not take as much now: its place among the
     /// charges, and whether it never may.
@@ -115,7 +119,10 @@ void note(const NoPlace& why, const Asked& asked, const shm::Participant& partic
     const auto so_far = refusal.retry_after;
     const bool sooner = at && (!so_far || *at - now < *so_far);
     const bool hopeful = refusal.reason == shm::Refused::never_fits && why.reason != refusal.reason;
+    const bool waits = refusal.shortage && !refusal.shortage.barren(now);
+    const shm::Shortage shortage = waits ? refusal.shortage : why.shortage;
     if (first || sooner || hopeful || why.callers) refusal = why;
+    refusal.shortage = shortage;
     refusal.retry_after = sooner ? std::optional(*at - now) : so_far;
 }
 
@@ -128,6 +135,7 @@ NoPlace no_place(const shm::Refusal& why, const Asked& asked, const CallerLimits
     } else {
         refusal.scope = &asked.scope(why.index);
     }
+    refusal.shortage = asked.shortage(why);
     return refusal;
 }
 

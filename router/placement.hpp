@@ -13,6 +13,7 @@
 #include "router/cost.hpp"
 #include "router/deployment.hpp"
 #include "shm/admission.hpp"
+#include "shm/lease.hpp"
 #include "shm/participant.hpp"
 
 namespace weir::router {
@@ -50,6 +51,7 @@ struct NoPlace {
     bool callers = false;                   ///< one of the caller's limits did: no deployment helps
     shm::Gauge hold;                        ///< the gauge that refused; empty if a limit did
     bool by_share = false;  ///< `scope` has room, but not for the caller's priority
+    shm::Shortage shortage;  ///< the first shared limit of which this host might be given more
 };
 
 /// What a limit is asked for: of `costs` what it counts, but as far as that is a guess never more

@@ -36,6 +36,10 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
       pulse_(io),
       random_(seed_or_random(options.seed)),
       wait_room_(io, segment_, participant_, random_, config_.weir.queue.max_depth) {
+    if (config_.weir.redis.enabled()) {
+        segment_.set_shared(true);
+        coordination_ = std::make_unique<Coordination>(io_, pulse_, segment_, config_.weir);
+    }
     for (const DeploymentConfig& entry : config_.model_list) {
         std::string ignored;  // the configuration has checked it
         const Url url = parse_url(entry.api_base, ignored).value();
@@ -71,9 +75,15 @@ void Router::index_groups() {
     });
 }
 
-void Router::start() { pulse_.start(); }
+void Router::start() {
+    pulse_.start();
+    if (coordination_) coordination_->start();
+}
 
-void Router::stop() noexcept { pulse_.stop(); }
+void Router::stop() noexcept {
+    pulse_.stop();
+    if (coordination_) coordination_->stop();
+}
 
 Upstream& Router::upstream_for(const Url& url) {
     auto& upstream = upstreams_[(url.tls ? "https://" : "http://") + authority(url)];

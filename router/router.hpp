@@ -19,6 +19,7 @@
 #include "router/deployment.hpp"
 #include "router/placement.hpp"
 #include "router/pulse.hpp"
+#include "router/redis/coordination.hpp"
 #include "router/request.hpp"
 #include "router/strategy.hpp"
 #include "router/wait_room.hpp"
@@ -74,6 +75,11 @@ class Router {
     /// How many requests of this process wait for capacity.
     std::size_t waiting() const noexcept { return wait_room_.size(); }
 
+    /// By what the limits hold: on this host alone, or together with others.
+    shm::LeaseMode limit_mode() const noexcept {
+        return coordination_ ? coordination_->mode() : shm::LeaseMode::local;
+    }
+
     const RouterConfig& config() const noexcept { return config_; }
     shm::Segment& segment() noexcept { return segment_; }
     shm::Participant& participant() noexcept { return participant_; }
@@ -122,6 +128,7 @@ class Router {
     shm::Segment segment_;
     shm::Participant participant_;
     Pulse pulse_;
+    std::unique_ptr<Coordination> coordination_;  // null if this host is alone
     std::mt19937_64 random_;
     std::map<std::string, std::unique_ptr<Upstream>> upstreams_;  // by scheme, host and port
     std::vector<std::unique_ptr<Deployment>> deployments_;

@@ -18,12 +18,21 @@ struct Scope {
     shm::Nanos window{};
     shm::Units limit = 0;
     shm::Limiter limiter;
+    bool local = false;  ///< of this host alone, even if it shares its limits with others
 
     /// Finds or makes its limiter; to be called again when a handle was evicted.
     void look_up(shm::Segment& segment) {
-        limiter = segment.limiter({kind, name, unit, window}, limit);
+        const shm::LimiterName own{kind, name, unit, window};
+        limiter =
+            segment.shared() && !local ? segment.shared_limiter(own, limit) : segment.limiter(own, limit);
     }
 };
+
+/// Finds or makes a gauge, shared among hosts as the limits are; `max` 0 means none.
+inline shm::Gauge look_up_gauge(shm::Segment& segment, std::string_view kind, std::string_view name,
+                                shm::Units max) {
+    return segment.shared() ? segment.shared_gauge(kind, name, max) : segment.gauge(kind, name, max);
+}
 
 /// What a request is expected to use, before it is sent.
 struct Estimate {
@@ -35,10 +44,14 @@ struct Estimate {
 /// What of `estimate` is charged to a limit on `unit`.
 constexpr shm::Units units_for(shm::Unit unit, const Estimate& estimate) noexcept {
     switch (unit) {
-        case shm::Unit::requests: return 1;
-        case shm::Unit::tokens: return estimate.tokens;
-        case shm::Unit::input_tokens: return estimate.input_tokens;
-        case shm::Unit::output_tokens: return estimate.output_tokens;
+        case shm::Unit::requests:
+            return 1;
+        case shm::Unit::tokens:
+            return estimate.tokens;
+        case shm::Unit::input_tokens:
+            return estimate.input_tokens;
+        case shm::Unit::output_tokens:
+            return estimate.output_tokens;
     }
     return 1;
 }

@@ -56,7 +56,18 @@ void Search::begin(const Router::Group& group) {
     failed_.clear();
 }
 
+/// Also a request that is refused at once counts as demand for a shared limit.
 Outcome Search::take() {
+    const Outcome outcome = take_or_queue();
+    if (!outcome.ok() && shortage_ && !lacks_lease_) {
+        const shm::Wanted wanted(shortage_);
+    }
+    return outcome;
+}
+
+Outcome Search::take_or_queue() {
+    shortage_ = {};
+    lacks_lease_ = false;
     if (router_.wait_room_.size() != 0) {
         if (const auto lane = busy_lane()) {
             now_ = shm::now();
@@ -73,6 +84,8 @@ Outcome Search::take() {
 Outcome Search::ask(shm::Nanos now) {
     now_ = now;
     caller_refused_ = false;
+    lacks_lease_ = false;
+    if (router_.coordination_) router_.coordination_->check(now);
     const auto asked = candidates(now);
     if (asked.too_long) {
         refuse(too_long(group_->name, account_.bill().caller.reserve.input_tokens), false);
@@ -88,6 +101,7 @@ Outcome Search::ask(shm::Nanos now) {
     NoPlace refusal;
     if (account_.place(router_.segment_, router_.participant_, asked.order, now, refusal)) return {};
     caller_refused_ = refusal.callers;
+    note_shortage(refusal.shortage);
     lane_ = lane_of(refusal);
     ready_at_ = refusal.retry_after ? now + *refusal.retry_after : now + WaitRoom::kLookAgain;
     timed_ = refusal.retry_after && refusal.scope && refusal.scope->unit == shm::Unit::requests;
@@ -98,6 +112,22 @@ Outcome Search::ask(shm::Nanos now) {
 void Search::refuse(ApiError error, bool waitable) {
     error_ = std::move(error);
     waitable_ = waitable;
+}
+
+void Search::note_shortage(const shm::Shortage& shortage) {
+    shortage_ = shortage;
+    lacks_lease_ = router_.coordination_ && shortage && !shortage.barren(now_);
+}
+
+Task<Outcome> Search::wait_for_lease() {
+    Coordination& coordination = *router_.coordination_;
+    const shm::Wanted wanted(shortage_);
+    const shm::Nanos deadline = now_ + coordination.patience();
+    while (co_await coordination.wait_for_more(deadline)) {
+        const Outcome outcome = ask(shm::now());
+        if (outcome.ok() || !lacks_lease_) co_return outcome;
+    }
+    co_return kRefused;
 }
 
 bool Search::may_wait(bool has_fallback) const noexcept {

@@ -13,6 +13,7 @@
 #include "router/outcome.hpp"
 #include "router/router.hpp"
 #include "router/wait_room.hpp"
+#include "shm/lease.hpp"
 
 namespace weir::router {
 
@@ -43,6 +44,13 @@ class Search final : private Guest {
     /// error() says why.
     Outcome take();
 
+    /// Whether it failed for want of a lease of which more can be had (lease.hpp).
+    bool lacks_lease() const noexcept { return lacks_lease_; }
+
+    /// Waits until this host is given more of a limit that hosts share, and tries again. Not ok when the
+    /// time for that is up.
+    Task<Outcome> wait_for_lease();
+
     /// Whether waiting may help after take() has failed. `has_fallback`: another group may answer.
     bool may_wait(bool has_fallback) const noexcept;
 
@@ -64,12 +72,14 @@ class Search final : private Guest {
     std::uint64_t room(shm::Nanos now) override;
     Taken take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) override;
 
+    Outcome take_or_queue();
     Outcome ask(shm::Nanos now);
     std::optional<LaneName> busy_lane() const;
     LaneName group_lane() const noexcept;
     LaneName lane_of(const NoPlace& refusal) const noexcept;
     Router::Asked candidates(shm::Nanos now);
     void refuse(ApiError error, bool waitable);
+    void note_shortage(const shm::Shortage& shortage);
 
     Router& router_;
     Account& account_;
@@ -82,6 +92,8 @@ class Search final : private Guest {
     bool waitable_ = false;   // likewise
     bool timed_ = false;      // likewise: nothing can make ready_at_ earlier
     bool caller_refused_ = false;
+    bool lacks_lease_ = false;
+    shm::Shortage shortage_;  // of the latest refusal
     shm::Nanos now_{};
     shm::Nanos waited_{};
 };

@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shm/lease.hpp"
 #include "shm/window.hpp"
 #include "shm/word.hpp"
 
@@ -60,9 +61,6 @@ struct TableRecord {
                       // repeated
     Word evictions;
 };
-
-/// Limits that hosts share (lease.hpp) are spread over so many buckets at most.
-inline constexpr std::size_t kLeaseBuckets = 16;
 
 /// What this host knows of one bucket's coordination; written by the coordinating process, but for
 /// `mode`, which anybody sets when the lease has run out.

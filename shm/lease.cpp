@@ -107,9 +107,10 @@ void LeaseBoard::set_guard(Nanos until) noexcept {
     put(segment_->header().lease_guard, until);
 }
 
-LeaseMode LeaseBoard::mode() const noexcept {
+LeaseMode LeaseBoard::mode(std::size_t buckets) const noexcept {
     LeaseMode worst = LeaseMode::local;
-    for (const LeaseBucketRecord& record : segment_->header().buckets) {
+    for (std::size_t i = 0; i < std::min(buckets, kLeaseBuckets); ++i) {
+        const LeaseBucketRecord& record = segment_->header().buckets[i];
         worst = std::max(worst, mode_of(record.mode.load(kRelaxed)));  // ORDER(lease): for display
     }
     return worst;

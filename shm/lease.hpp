@@ -22,6 +22,9 @@ namespace weir::shm {
 class SegmentImpl;
 struct LeaseWords;  // shm/layout.hpp
 
+/// Shared limits are spread over at most so many buckets.
+inline constexpr std::size_t kLeaseBuckets = 16;
+
 /// When a shared limit may allow more is up to the other hosts: a refusal names this time then.
 inline constexpr Nanos kLeaseRetry = std::chrono::seconds(1);
 
@@ -92,8 +95,8 @@ class LeaseBoard {
     Nanos guard() const noexcept;
     void set_guard(Nanos until) noexcept;
 
-    /// The mode of the bucket that fares worst.
-    LeaseMode mode() const noexcept;
+    /// The mode of the one that fares worst among the first `buckets`.
+    LeaseMode mode(std::size_t buckets = kLeaseBuckets) const noexcept;
 
     /// Changes when limits() may have changed.
     std::uint64_t version() const noexcept;
@@ -132,13 +135,25 @@ class Shortage {
     bool barren(Nanos now) const noexcept;
 
     /// A request begins to wait, or is turned away; and ceases to. Each want() must be relieved.
-    void want() const noexcept;
+    void want() const noexcept;  ///< prefer Wanted
     void relieve() const noexcept;
 
  private:
     void set(LeaseWords& words, Units units) noexcept;
     LeaseWords* words_ = nullptr;
     Units units_ = 0;
+};
+
+/// A request that wants what is short, for as long as this lives.
+class Wanted {
+ public:
+    explicit Wanted(const Shortage& shortage) noexcept : shortage_(shortage) { shortage_.want(); }
+    ~Wanted() { shortage_.relieve(); }
+    Wanted(const Wanted&) = delete;
+    Wanted& operator=(const Wanted&) = delete;
+
+ private:
+    Shortage shortage_;
 };
 
 // Internal to shm/: changes this host's part so that nobody is admitted by the old one afterwards.

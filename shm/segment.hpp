@@ -113,6 +113,11 @@ class Segment {
     Limiter shared_limiter(const LimiterName& name, Units full);
     Gauge shared_gauge(std::string_view scope, std::string_view name, Units full);
 
+    /// Whether the limits that are looked up through this object are to be shared ones: for whoever looks
+    /// them up; nothing else depends on it.
+    void set_shared(bool shared) noexcept { shared_ = shared; }
+    bool shared() const noexcept { return shared_; }
+
     /// Changes the limit; what is used stays.
     void set_limit(Limiter limiter, Units limit) noexcept;
 
@@ -150,6 +155,7 @@ class Segment {
     Limiter find_limiter(const LimiterName& name, Units limit, Units full);
     explicit Segment(std::shared_ptr<SegmentImpl> impl);
     std::shared_ptr<SegmentImpl> impl_;
+    bool shared_ = false;
 };
 
 }  // namespace weir::shm

@@ -23,7 +23,8 @@ std::string deployment(std::uint16_t port) {
 
 std::string url_of(std::uint16_t port) { return "http://127.0.0.1:" + std::to_string(port); }
 
-Site::Site(const Options& options) : window_seconds_(options.window_seconds) {
+Site::Site(const Options& options)
+    : window_seconds_(options.window_seconds), weir_settings_(options.weir_settings) {
     for (int i = 0; i < 2; ++i) {
         std::vector<std::string> command{"weir-fake-server", "--port", "0", "--window-seconds",
                                          std::to_string(window_seconds_)};
@@ -40,7 +41,8 @@ std::string Site::config(const std::string& segment) const {
                              "router_settings: {routing_strategy: simple-shuffle, num_retries: 0}\n"
                              "general_settings: {master_key: sk-1234}\n"
                              "weir_settings: {segment: " + name +
-                             ", window_seconds: " + std::to_string(window_seconds_) + "}\n");
+                             ", window_seconds: " + std::to_string(window_seconds_) +
+                             (weir_settings_.empty() ? "" : ", " + weir_settings_) + "}\n");
 }
 
 Program& Site::start_proxy(std::uint16_t port, const std::string& segment) {

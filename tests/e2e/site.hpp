@@ -17,6 +17,7 @@ class Site {
     struct Options {
         double window_seconds = 2;
         std::vector<std::string> upstream_arguments = {"--rpm", "0"};
+        std::string weir_settings = {};  ///< further ones, "name: value, …"
     };
 
     /// Starts two upstreams; each deployment takes 100 requests per window.
@@ -37,6 +38,7 @@ class Site {
 
  private:
     double window_seconds_;
+    std::string weir_settings_;
     ScratchSegment segment_;
     ScratchFolder folder_;
     std::vector<Program> upstreams_;

@@ -10,10 +10,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -145,6 +148,12 @@ class RedisServer {
                                           "--appendonly",
                                           "no"};
         words.insert(words.end(), more_.begin(), more_.end());
+        if (std::find(more_.begin(), more_.end(), "--sentinel") != more_.end()) {
+            // A sentinel keeps what it finds out in its configuration, and insists on a file for that.
+            const std::string file = folder_ + "/sentinel.conf";
+            std::ofstream(file) << "";
+            words.insert(words.begin() + 1, file);
+        }
         std::vector<char*> arguments;
         for (std::string& word : words) arguments.push_back(word.data());
         arguments.push_back(nullptr);

@@ -1,0 +1,380 @@
+#include "router/redis/coordination.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/local/datagram_protocol.hpp>
+#include <cstdio>
+#include <random>
+
+#include "router/redis/lease_script.hpp"
+
+namespace weir::router {
+namespace {
+
+/// How often a process that does not coordinate looks whether the place has become free.
+constexpr shm::Nanos kElectEvery = std::chrono::milliseconds(200);
+
+/// Who waits for a lease looks this often whether there is one, unless the coordinator is in the same
+/// process.
+constexpr std::chrono::milliseconds kLookEvery{1};
+
+/// FNV-1a: every host must put a limit into the same bucket.
+std::uint64_t hash_of(std::string_view text) noexcept {
+    std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
+    return hash;
+}
+
+/// A limit's name in the store. Lengths come first, for names may hold anything.
+std::string key_of(const shm::SharedLimit& limit) {
+    return fmt::format("{}:{}:{}:{}:{}:{}", limit.scope.size(), limit.scope, limit.name.size(), limit.name,
+                       static_cast<unsigned>(limit.unit), limit.window / std::chrono::milliseconds(1));
+}
+
+std::uint64_t random_number(std::uint64_t below) {
+    std::random_device device;
+    return (std::uint64_t{device()} << 32 | device()) % below;
+}
+
+}  // namespace
+
+/// One request, or many, that wait for more.
+struct Coordination::Waiting {
+    Timer timer;
+    bool raised = false;
+};
+
+/// The socket at which the coordinator is woken, and through which the others wake it. It is in the abstract
+/// namespace, so it goes with its process. Where that does not work, the coordinator finds out by itself a
+/// little later.
+class Coordination::Bell {
+ public:
+    using Protocol = asio::local::datagram_protocol;
+    Bell(asio::io_context& io, const std::string& segment)
+        : address_(std::string(1, '\0') + "weir." + segment), socket_(io) {
+        ErrorCode ignored;
+        socket_.open(Protocol(), ignored);
+        socket_.non_blocking(true, ignored);
+    }
+
+    bool hang(std::function<void()> rung) {
+        ErrorCode error;
+        socket_.bind(Protocol::endpoint(address_), error);
+        if (error) return false;
+        rung_ = std::move(rung);
+        listen();
+        return true;
+    }
+
+    void close() noexcept {
+        ErrorCode ignored;
+        socket_.close(ignored);
+    }
+
+    void ring() noexcept {
+        ErrorCode ignored;
+        static constexpr char kByte = 1;
+        socket_.send_to(asio::buffer(&kByte, 1), Protocol::endpoint(address_), 0, ignored);
+    }
+
+ private:
+    void listen() {
+        socket_.async_receive(asio::buffer(bytes_),
+                              [this, alive = std::weak_ptr(alive_)](ErrorCode error, std::size_t) {
+                                  if (alive.expired() || error == asio::error::operation_aborted) return;
+                                  // Who rings many times means the same.
+                                  ErrorCode empty;
+                                  while (!empty) socket_.receive(asio::buffer(bytes_), 0, empty);
+                                  rung_();
+                                  listen();
+                              });
+    }
+
+    std::string address_;
+    asio::basic_datagram_socket<Protocol, Executor> socket_;
+    std::function<void()> rung_;
+    char bytes_[16] = {};
+    std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+/// The coordinator's work on one bucket: a LeaseHost, and what it needs of the world.
+class Coordination::Bucket final : public LeaseAccess {
+ public:
+    Bucket(Coordination& owner, std::size_t index, const LeaseRules& rules)
+        : owner_(owner),
+          index_(index),
+          prefix_(fmt::format("{}:{{{}}}:", owner.settings_.redis.prefix, index)),
+          settings_(owner.settings_.redis),
+          pulse_(owner.io_),
+          client_(owner.io_, pulse_, settings_),
+          timer_(owner.io_),
+          host_(rules, *this, owner.board_.bucket(index), shm::now()) {
+        pulse_.start();
+    }
+
+    shm::LeaseReading read(std::size_t limit, shm::Nanos now) override {
+        return owner_.board_.read(limits_[limit], now);
+    }
+    void set_lease(std::size_t limit, shm::Units lease, shm::Nanos now) override {
+        owner_.board_.set_lease(limits_[limit], lease, now);
+    }
+    void set_barren(std::size_t limit, shm::Nanos until) override {
+        owner_.board_.set_barren(limits_[limit], until);
+    }
+    void raised() override {
+        owner_.board_.count_grant();
+        owner_.look_at_grants();
+    }
+
+    void set_limits(std::vector<shm::SharedLimit> limits) {
+        limits_ = std::move(limits);
+        std::vector<LeaseSubject> subjects;
+        for (std::size_t i = 0; i < limits_.size(); ++i) {
+            subjects.push_back({i, key_of(limits_[i]), limits_[i].window, fresh_});
+        }
+        fresh_ = true;
+        host_.set_subjects(std::move(subjects));
+    }
+
+    /// Until the coordination ends. `self` keeps it alive meanwhile.
+    static Task<void> run(std::shared_ptr<Bucket> self, std::shared_ptr<Coordination*> owner) {
+        while (*owner && (*owner)->running_) {
+            const shm::Nanos now = shm::now();
+            self->look_for_limits();
+            auto beat = self->host_.poll(now, 1 + random_number(9'000'000'000'000));
+            self->publish();
+            if (!beat) {
+                self->timer_.expires_at(Timer::time_point(self->host_.next_poll(now)));
+                co_await self->timer_.async_wait(kAwait);
+                continue;
+            }
+            const RedisReply reply = co_await self->client_.call_script(lease_script_sha1(), lease_script(),
+                                                                        to_words(*beat, self->prefix_),
+                                                                        now + self->settings_.timeout);
+            if (!*owner) break;
+            self->take(reply, beat->reports.size());
+        }
+        self->pulse_.stop();
+    }
+
+    void wake() { timer_.cancel(); }
+
+    const LeaseHost& host() const noexcept { return host_; }
+
+ private:
+    /// Only between two beats, for an answer goes by the numbers of its beat.
+    void look_for_limits() {
+        const std::uint64_t version = owner_.board_.version();
+        if (version == version_) return;
+        version_ = version;
+        std::vector<shm::SharedLimit> limits = owner_.board_.limits();
+        std::erase_if(limits, [this](const auto& limit) { return owner_.bucket_of(limit) != index_; });
+        set_limits(std::move(limits));
+    }
+
+    void publish() {
+        const shm::LeaseMode before = owner_.board_.bucket(index_).mode;
+        owner_.board_.set_bucket(index_, host_.bucket());
+        owner_.update_guard();
+        const shm::LeaseMode mode = host_.bucket().mode;
+        if (mode == said_ && mode == before) return;
+        if (mode != said_) {
+            owner_.say(fmt::format("limits are now kept by mode {}{}", to_string(mode),
+                                   failure_.empty() ? std::string() : ": " + failure_));
+        }
+        said_ = mode;
+    }
+
+    void take(const RedisReply& reply, std::size_t reports) {
+        const shm::Nanos now = shm::now();
+        std::string failure = reply.failure;
+        if (failure.empty()) {
+            const auto answer = read_answer(reply.value, reports);
+            if (!answer) failure = "the answer is none to our script";
+            if (answer && !host_.answered(*answer, now)) failure = "the answer came too late";
+        }
+        if (!failure.empty()) host_.failed(now);
+        // Once for each kind of trouble, not once for each attempt.
+        if (!failure.empty() && failure != failure_) owner_.say(failure);
+        failure_ = std::move(failure);
+        if (failure_.empty() && host_.hosts() > owner_.settings_.expected_hosts && !said_hosts_) {
+            said_hosts_ = true;
+            owner_.say(
+                fmt::format("there are {} hosts; expected_hosts is {}, by which limits would be divided "
+                            "without contact",
+                            host_.hosts(), owner_.settings_.expected_hosts));
+        }
+        publish();
+    }
+
+    Coordination& owner_;
+    std::size_t index_;
+    std::string prefix_;
+    // It may outlive the coordination by an exchange that is under way, and needs nothing of it for that.
+    RedisSettings settings_;
+    Pulse pulse_;
+    RedisClient client_;
+    Timer timer_;
+    std::vector<shm::SharedLimit> limits_;
+    LeaseHost host_;
+    std::uint64_t version_ = ~std::uint64_t{0};
+    bool fresh_ = false;  // whether a limit that turns up is a new one: not the first time
+    shm::LeaseMode said_ = shm::LeaseMode::local;
+    bool said_hosts_ = false;
+    std::string failure_;
+};
+
+Coordination::Coordination(asio::io_context& io, Pulse& pulse, const shm::Segment& segment,
+                           const WeirSettings& settings)
+    : io_(io),
+      settings_(settings),
+      segment_name_(segment.name()),
+      board_(segment),
+      bell_(std::make_unique<Bell>(io, segment.name())),
+      grants_timer_(io),
+      self_(std::make_shared<Coordination*>(this)) {
+    pulse.on_beat([self = self_](shm::Nanos now) {
+        if (*self) (*self)->beat(now);
+    });
+}
+
+Coordination::~Coordination() {
+    *self_ = nullptr;
+    stop();
+}
+
+void Coordination::start() {
+    running_ = true;
+    beat(shm::now());
+}
+
+void Coordination::stop() noexcept {
+    running_ = false;
+    bell_->close();
+    wake();
+    grants_timer_.cancel();
+}
+
+std::size_t Coordination::bucket_of(const shm::SharedLimit& limit) const noexcept {
+    return bucket_count() == 1 ? 0 : hash_of(limit.scope + ':' + limit.name) % bucket_count();
+}
+
+void Coordination::beat(shm::Nanos now) {
+    if (!running_) return;
+    check(now);
+    if (leads_ || now < next_election_) return;
+    next_election_ = now + kElectEvery;
+    if (board_.lead()) lead();
+}
+
+/// This process is the coordinator now.
+void Coordination::lead() {
+    leads_ = true;
+    LeaseRules rules;
+    rules.host = board_.host(1 + random_number(9'000'000'000'000));
+    rules.fail_mode = settings_.fail_mode;
+    rules.hosts_expected = settings_.expected_hosts;
+    rules.timing.lease = settings_.redis.lease;
+    rules.timing.margin = std::max(settings_.redis.lease / 30, shm::Nanos(std::chrono::milliseconds(200)));
+    rules.timing.patience = settings_.redis.wait;
+    for (std::size_t index = 0; index < bucket_count(); ++index) {
+        buckets_.push_back(std::make_shared<Bucket>(*this, index, rules));
+        asio::co_spawn(io_, Bucket::run(buckets_.back(), self_), [self = self_](std::exception_ptr failure) {
+            // Out of memory, say: the lease runs out, and the limits are kept by the fail mode.
+            if (failure && *self) (*self)->say("the coordination has failed and rests");
+        });
+    }
+    if (!bell_->hang([this] { wake(); }))
+        say("cannot be woken; requests may wait a little longer for a lease");
+}
+
+void Coordination::wake() {
+    for (const auto& bucket : buckets_) bucket->wake();
+}
+
+void Coordination::update_guard() noexcept {
+    shm::Nanos first = shm::Nanos::max();
+    for (std::size_t index = 0; index < bucket_count(); ++index) {
+        const shm::LeaseBucket bucket = board_.bucket(index);
+        if (bucket.mode == shm::LeaseMode::shared) first = std::min(first, bucket.until);
+    }
+    board_.set_guard(first == shm::Nanos::max() ? shm::Nanos(0) : first);
+}
+
+/// The lease has run out, and the coordinator has not seen to it: it hangs, or has just died. Leases are
+/// lowered here and now; to raise them again, where the fail mode allows that, is the coordinator's affair.
+void Coordination::fall_back(shm::Nanos now) {
+    std::vector<bool> over(bucket_count());
+    std::vector<std::uint64_t> hosts(bucket_count());
+    for (std::size_t index = 0; index < bucket_count(); ++index) {
+        shm::LeaseBucket bucket = board_.bucket(index);
+        hosts[index] = std::max<std::uint64_t>(settings_.expected_hosts, bucket.hosts);
+        over[index] = bucket.mode == shm::LeaseMode::shared && now >= bucket.until;
+        if (!over[index]) continue;
+        bucket.mode = mode_without_contact(settings_.fail_mode);
+        board_.set_bucket(index, bucket);
+    }
+    for (const shm::SharedLimit& limit : board_.limits()) {
+        const std::size_t index = bucket_of(limit);
+        if (!over[index]) continue;
+        const shm::LeaseReading reading = board_.read(limit, now);
+        const shm::Units lease =
+            lease_without_contact(settings_.fail_mode, reading.lease, reading.full, hosts[index], false);
+        if (lease < reading.lease) board_.set_lease(limit, lease, now);
+    }
+    update_guard();
+    wake();
+}
+
+Task<bool> Coordination::wait_for_more(shm::Nanos deadline) {
+    Waiting waiting{Timer(io_)};
+    waiting.timer.expires_at(Timer::time_point(deadline));
+    waiting_.push_back(&waiting);
+    grants_seen_ = waiting_.size() == 1 ? board_.grants() : grants_seen_;
+    ring();
+    watch_grants();
+    co_await waiting.timer.async_wait(kAwait);
+    std::erase(waiting_, &waiting);
+    co_return waiting.raised;
+}
+
+void Coordination::ring() {
+    if (leads_) {
+        wake();
+    } else {
+        bell_->ring();
+    }
+}
+
+/// Looks at intervals whether another process, the coordinator, has raised leases; while anybody waits here.
+void Coordination::watch_grants() {
+    if (watching_ || leads_) return;
+    watching_ = true;
+    grants_timer_.expires_after(kLookEvery);
+    grants_timer_.async_wait([self = self_](ErrorCode error) {
+        Coordination* own = *self;
+        if (!own) return;
+        own->watching_ = false;
+        if (error) return;
+        own->look_at_grants();
+        if (!own->waiting_.empty()) own->watch_grants();
+    });
+}
+
+void Coordination::look_at_grants() {
+    const std::uint64_t grants = board_.grants();
+    if (grants == grants_seen_) return;
+    grants_seen_ = grants;
+    for (Waiting* waiting : waiting_) {
+        waiting->raised = true;
+        waiting->timer.cancel();
+    }
+}
+
+void Coordination::say(const std::string& what) const {
+    fmt::print(stderr, "weir: redis: segment '{}': {}\n", segment_name_, what);
+}
+
+}  // namespace weir::router

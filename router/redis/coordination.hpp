@@ -1,0 +1,87 @@
+// What makes a host's processes one of several hosts: the coordinator among them, and those who wait for it.
+//
+// Every process has a Coordination. One of them, elected by a lock in the segment that dies with its holder,
+// talks to the Redis for all limits of the host. The others wake it when a request is short of units, and
+// look for what it was given. Each of them sees to it that nobody is admitted by a lease that has run out.
+//
+// Thread safety: none; it belongs to the thread of the io_context. Process safety: all of it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "router/config.hpp"
+#include "router/net.hpp"
+#include "router/pulse.hpp"
+#include "router/redis/lease_host.hpp"
+#include "router/redis/redis_client.hpp"
+#include "shm/lease.hpp"
+
+namespace weir::router {
+
+class Coordination {
+ public:
+    /// `settings` must outlive it. Before `pulse` goes, it must have gone.
+    Coordination(asio::io_context& io, Pulse& pulse, const shm::Segment& segment,
+                 const WeirSettings& settings);
+    ~Coordination();
+    Coordination(const Coordination&) = delete;
+    Coordination& operator=(const Coordination&) = delete;
+
+    /// Begins; what it has begun ends with stop() or with the io_context.
+    void start();
+    void stop() noexcept;
+
+    /// To be called before each decision: nobody is admitted by a lease that has run out. Costs one load.
+    void check(shm::Nanos now) {
+        const shm::Nanos guard = board_.guard();
+        if (guard != shm::Nanos(0) && now >= guard) fall_back(now);
+    }
+
+    /// Waits until leases have been raised, or `deadline`; wakes the coordinator first. False at the
+    /// deadline.
+    Task<bool> wait_for_more(shm::Nanos deadline);
+
+    /// The mode of the bucket that fares worst.
+    shm::LeaseMode mode() const noexcept { return board_.mode(bucket_count()); }
+    shm::Nanos patience() const noexcept { return settings_.redis.wait; }
+    bool leads() const noexcept { return leads_; }
+
+ private:
+    std::size_t bucket_count() const noexcept {
+        return settings_.redis.kind == RedisSettings::Kind::cluster ? shm::kLeaseBuckets : 1;
+    }
+
+    class Bucket;
+    class Bell;
+    struct Waiting;
+
+    void beat(shm::Nanos now);
+    void lead();
+    void fall_back(shm::Nanos now);
+    void update_guard() noexcept;
+    void ring();
+    void wake();
+    void watch_grants();
+    void look_at_grants();
+    void say(const std::string& what) const;
+    std::size_t bucket_of(const shm::SharedLimit& limit) const noexcept;
+
+    asio::io_context& io_;
+    const WeirSettings& settings_;
+    std::string segment_name_;
+    shm::LeaseBoard board_;
+    bool running_ = false;
+    bool leads_ = false;
+    std::vector<std::shared_ptr<Bucket>> buckets_;  // the coordinator's
+    std::unique_ptr<Bell> bell_;
+    std::vector<Waiting*> waiting_;
+    Timer grants_timer_;
+    bool watching_ = false;
+    std::uint64_t grants_seen_ = 0;
+    shm::Nanos next_election_{};
+    std::shared_ptr<Coordination*> self_;  // null once it is gone
+};
+
+}  // namespace weir::router
