@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "shm/inspect_table.hpp"
+#include "shm/lease.hpp"
 
 namespace weir::shm {
 
@@ -76,6 +78,7 @@ std::string InspectView::render(std::string_view view, Nanos now) {
     if (view == "list") return limiters(now);
     if (view == "participants") return participants(now);
     if (view == "gauges") return gauges();
+    if (view == "hosts") return hosts(now);
     if (view == "health") return health(now);
     if (view == "counters") return counters();
     if (view == "recorder") return recorder(now);
@@ -263,6 +266,51 @@ std::string InspectView::audit(Nanos now) {
     return table.text(options_.colour) +
            fmt::format("\n{} decisions, covering {}: {}\n", report.decisions, span,
                        report.violated ? "A LIMIT WAS VIOLATED" : "every limit held");
+}
+
+/// What this host has of the limits that it shares with others, and how its contact with them stands.
+std::string InspectView::hosts(Nanos now) const {
+    const LeaseBoard board(segment_);
+    TextTable contact({">BUCKET", "MODE", ">LEASE ENDS IN", ">LAST CONTACT", ">HOSTS"});
+    Json buckets = Json::array();
+    for (std::size_t index = 0; index < kLeaseBuckets; ++index) {
+        const LeaseBucket bucket = board.bucket(index);
+        if (bucket.seen == Nanos(0)) continue;
+        const Nanos left = std::max(bucket.until - now, Nanos(0));
+        buckets.push_back({{"bucket", index},
+                           {"mode", to_string(bucket.mode)},
+                           {"lease_ends_in_seconds", seconds(left)},
+                           {"last_contact_seconds_ago", seconds(now - bucket.contact)},
+                           {"ever_had_contact", bucket.contact != Nanos(0)},
+                           {"hosts", bucket.hosts}});
+        contact.add({fmt::to_string(index), std::string(to_string(bucket.mode)), seconds_text(left),
+                     bucket.contact == Nanos(0) ? "never" : seconds_text(now - bucket.contact) + " ago",
+                     fmt::to_string(bucket.hosts)},
+                    bucket.mode > LeaseMode::shared ? kRed : "");
+    }
+    TextTable leases({"SCOPE", "NAME", "UNIT", ">WINDOW", ">LIMIT", ">LEASE", ">USED"});
+    Json limits = Json::array();
+    for (const SharedLimit& limit : board.limits()) {
+        const LeaseReading reading = board.read(limit, now);
+        const bool window = limit.window != Nanos(0);
+        const char* unit = window ? unit_name(limit.unit) : "in_flight";
+        limits.push_back({{"scope", limit.scope},
+                          {"name", limit.name},
+                          {"unit", unit},
+                          {"window_seconds", seconds(limit.window)},
+                          {"limit", reading.full},
+                          {"lease", reading.lease},
+                          {"used", reading.used}});
+        leases.add({printable(limit.scope), printable(limit.name), unit,
+                    window ? window_text(limit.window) : std::string(),
+                    fmt::to_string(reading.full), fmt::to_string(reading.lease),
+                    fmt::to_string(reading.used)});
+    }
+    if (options_.json) {
+        return dumped({{"segment", segment_.name()}, {"contact", buckets}, {"limits", limits}});
+    }
+    if (contact.empty()) return fmt::format("segment '{}': this host is alone\n", segment_.name());
+    return contact.text(options_.colour) + '\n' + leases.text(options_.colour);
 }
 
 std::string InspectView::info(Nanos now) const {

@@ -8,6 +8,7 @@
 #include "shm/health.hpp"
 #include "shm/inspect_table.hpp"
 #include "shm/layout.hpp"
+#include "shm/lease.hpp"
 #include "shm/segment.hpp"
 
 using namespace weir::shm;
@@ -149,4 +150,25 @@ TEST_CASE("an empty segment says so, and what it has room for") {
     CHECK_THAT(view.render("recorder", now()), Contains("nothing recorded yet"));
     CHECK_THAT(view.render("info", now()), Contains("1048576 bytes"));
     CHECK_THROWS_AS(view.render("nonsense", now()), std::invalid_argument);
+}
+
+TEST_CASE_METHOD(Busy, "hosts: nobody else, or this host's part of what it shares with them") {
+    CHECK_THAT(text("hosts"), Contains("this host is alone"));
+    segment.shared_limiter({"key", "together"}, 100);
+    LeaseBoard board(segment);
+    board.set_lease(board.limits().at(0), 40, t);
+    LeaseBucket bucket;
+    bucket.mode = LeaseMode::share;
+    bucket.seen = t;
+    bucket.contact = t - std::chrono::seconds(9);
+    bucket.hosts = 3;
+    board.set_bucket(0, bucket);
+    const json shown = this->shown("hosts");
+    REQUIRE(shown.at("limits").size() == 1);
+    CHECK(shown.at("limits").at(0).at("limit") == 100);
+    CHECK(shown.at("limits").at(0).at("lease") == 40);
+    CHECK(shown.at("contact").at(0).at("mode") == "share");
+    CHECK(shown.at("contact").at(0).at("hosts") == 3);
+    CHECK_THAT(text("hosts"), Contains("together"));
+    CHECK_THAT(text("hosts"), Contains("9.0 s ago"));
 }
