@@ -35,6 +35,41 @@ bool ends_connection(std::string_view code) {
            code == "CLUSTERDOWN" || code == "UNBLOCKED" || code == "NOREPLICAS";
 }
 
+// Commands are put together in plain functions: g++ 12 miscompiles lists in braces within coroutines.
+using Command = std::vector<std::string>;
+using Commands = std::vector<Command>;
+
+Commands script_call(const std::string& sha1, const Command& words, bool asking) {
+    Command call = {"EVALSHA", sha1};
+    call.insert(call.end(), words.begin(), words.end());
+    if (asking) return {{"ASKING"}, std::move(call)};
+    return {std::move(call)};
+}
+
+Commands script_load(std::string_view script) {
+    return {{"SCRIPT", "LOAD", std::string(script)}};
+}
+
+Commands master_question(const std::string& service_name) {
+    return {{"SENTINEL", "get-master-addr-by-name", service_name}};
+}
+
+/// AUTH and SELECT, each to be sent by itself.
+std::vector<Commands> greeting(const std::string& username, const std::string& password,
+                               std::uint32_t database) {
+    std::vector<Commands> all;
+    if (!password.empty() && username.empty()) all.push_back({{"AUTH", password}});
+    if (!password.empty() && !username.empty()) all.push_back({{"AUTH", username, password}});
+    if (database != 0) all.push_back({{"SELECT", fmt::to_string(database)}});
+    return all;
+}
+
+RedisReply failed(std::string failure) {
+    RedisReply reply;
+    reply.failure = std::move(failure);
+    return reply;
+}
+
 }  // namespace
 
 RedisClient::RedisClient(asio::io_context& io, Pulse& pulse, const RedisSettings& settings)
@@ -70,43 +105,43 @@ void RedisClient::forget_server() {
 
 Task<RedisReply> RedisClient::call_script(const std::string& sha1, std::string_view script,
                                           const std::vector<std::string>& words, shm::Nanos deadline) {
-    std::vector<std::string> call = {"EVALSHA", sha1};
-    call.insert(call.end(), words.begin(), words.end());
     bool asking = false;
     bool loaded = false;
     for (int turn = 0; turn < kRedirectsMax; ++turn) {
         if (!connection_) {
             std::string failure = co_await find_master(deadline);
-            if (!failure.empty()) co_return RedisReply{{}, std::move(failure)};
+            if (!failure.empty()) co_return failed(std::move(failure));
         }
-        const Commands commands = asking ? Commands{{"ASKING"}, call} : Commands{call};
-        RedisReply reply = co_await exchange(commands, deadline);
+        const Commands call = script_call(sha1, words, asking);
+        RedisReply reply = co_await exchange(call, deadline);
         if (!reply.failure.empty()) {
             forget_server();
             co_return reply;
         }
         if (!reply.value.is_error()) co_return reply;
-        const std::string server = name_of(address_);
         if (reply.value.error_code() == "NOSCRIPT" && !loaded) {
             loaded = true;
-            reply = co_await exchange({{"SCRIPT", "LOAD", std::string(script)}}, deadline);
+            const Commands load = script_load(script);
+            reply = co_await exchange(load, deadline);
             if (reply.failure.empty() && !reply.value.is_error()) continue;
         } else if (const auto redirect = read_redirect(reply.value.text)) {
             asking = redirect->ask;
             loaded = false;
             std::string failure = co_await follow(*redirect, deadline);
             if (failure.empty()) continue;
-            co_return RedisReply{{}, std::move(failure)};
+            co_return failed(std::move(failure));
         }
-        if (reply.failure.empty()) reply.failure = fmt::format("{}: {}", server, explained(reply.value));
+        if (reply.failure.empty()) reply.failure = name_of(address_) + ": " + explained(reply.value);
         if (ends_connection(reply.value.error_code())) forget_server();
         co_return reply;
     }
-    co_return RedisReply{{}, "redirected in circles"};
+    co_return failed("redirected in circles");
 }
 
 Task<std::string> RedisClient::follow(const RedisRedirect& redirect, shm::Nanos deadline) {
-    RedisAddress there = {redirect.host.empty() ? address_.host : redirect.host, redirect.port};
+    RedisAddress there = address_;
+    if (!redirect.host.empty()) there.host = redirect.host;
+    there.port = redirect.port;
     disconnect();
     co_return co_await connect(there, deadline);
 }
@@ -138,15 +173,15 @@ Task<RedisReply> RedisClient::ask_sentinel(const RedisAddress& sentinel, shm::Na
     auto acquired = co_await upstream_->acquire(true);
     if (!acquired.connection) {
         upstream_ = nullptr;
-        co_return RedisReply{{},
-                             fmt::format("sentinel {}: {}", name_of(sentinel), to_string(acquired.error))};
+        co_return failed(fmt::format("sentinel {}: {}", name_of(sentinel), to_string(acquired.error)));
     }
     connection_ = std::move(acquired.connection);
     address_ = sentinel;
-    std::string failure = co_await greet({}, settings_.sentinel_password, 0, deadline);
-    if (!failure.empty()) co_return RedisReply{{}, std::move(failure)};
-    RedisReply reply =
-        co_await exchange({{"SENTINEL", "get-master-addr-by-name", settings_.service_name}}, deadline);
+    const auto words = greeting(std::string(), settings_.sentinel_password, 0);
+    std::string failure = co_await greet(words, deadline);
+    if (!failure.empty()) co_return failed(std::move(failure));
+    const Commands question = master_question(settings_.service_name);
+    RedisReply reply = co_await exchange(question, deadline);
     if (reply.failure.empty() && reply.value.is_error()) {
         reply.failure = fmt::format("sentinel {}: {}", name_of(sentinel), explained(reply.value));
     }
@@ -165,41 +200,35 @@ Task<std::string> RedisClient::connect(const RedisAddress& address, shm::Nanos d
         co_return failure;
     }
     connection_ = std::move(acquired.connection);
-    std::string failure =
-        co_await greet(settings_.username, settings_.password, settings_.database, deadline);
+    const auto words = greeting(settings_.username, settings_.password, settings_.database);
+    std::string failure = co_await greet(words, deadline);
     if (!failure.empty()) forget_server();
     co_return failure;
 }
 
-/// AUTH and SELECT, where they are needed.
-Task<std::string> RedisClient::greet(const std::string& username, const std::string& password,
-                                     std::uint32_t database, shm::Nanos deadline) {
+/// Says who we are. Returns what was wrong with it.
+Task<std::string> RedisClient::greet(const std::vector<Commands>& words, shm::Nanos deadline) {
     reader_ = RedisReader();
-    Commands commands;
-    if (!password.empty() && username.empty()) commands.push_back({"AUTH", password});
-    if (!password.empty() && !username.empty()) commands.push_back({"AUTH", username, password});
-    if (database != 0) commands.push_back({"SELECT", fmt::to_string(database)});
-    for (const auto& command : commands) {
-        const RedisReply reply = co_await exchange({command}, deadline);
+    for (const Commands& command : words) {
+        const RedisReply reply = co_await exchange(command, deadline);
         if (!reply.failure.empty()) co_return reply.failure;
-        if (reply.value.is_error())
-            co_return fmt::format("{}: {}", name_of(address_), explained(reply.value));
+        if (reply.value.is_error()) co_return name_of(address_) + ": " + explained(reply.value);
     }
     co_return std::string();
 }
 
 /// Sends commands in one go. The reply is the last one's.
 Task<RedisReply> RedisClient::exchange(const Commands& commands, shm::Nanos deadline) {
-    const auto failed = [&](std::string_view why) {
-        return RedisReply{{}, fmt::format("{}: {}", name_of(address_), why)};
-    };
     std::string out;
     for (const auto& command : commands) append_command(command, out);
     connection_->reset_expired();
     connection_->set_deadline(deadline);
     const asio::const_buffer piece = asio::buffer(out);
-    if (co_await connection_->write({&piece, 1})) {
-        co_return failed(connection_->expired() ? "no answer in time" : "the connection broke");
+    const std::span<const asio::const_buffer> pieces(&piece, 1);
+    const ErrorCode broken = co_await connection_->write(pieces);
+    if (broken) {
+        co_return failed(name_of(address_) +
+                         (connection_->expired() ? ": no answer in time" : ": the connection broke"));
     }
     std::size_t missing = commands.size();
     RedisReply reply;
@@ -209,13 +238,13 @@ Task<RedisReply> RedisClient::exchange(const Commands& commands, shm::Nanos dead
             --missing;
             continue;
         }
-        if (reader_.malformed()) co_return failed("what answers is no Redis");
+        if (reader_.malformed()) co_return failed(name_of(address_) + ": what answers is no Redis");
         if (const ErrorCode error = co_await connection_->read_some()) {
             co_return failed(connection_->expired() ? "no answer in time"
                                                     : "the server closed the connection");
         }
         const asio::const_buffer read = connection_->unread();
-        reader_.feed({static_cast<const char*>(read.data()), read.size()});
+        reader_.feed(std::string_view(static_cast<const char*>(read.data()), read.size()));
         connection_->consume(read.size());
     }
     connection_->clear_deadline();

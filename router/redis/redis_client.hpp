@@ -42,8 +42,7 @@ class RedisClient {
     Task<RedisReply> ask_sentinel(const RedisAddress& sentinel, shm::Nanos deadline);
     Task<std::string> connect(const RedisAddress& address, shm::Nanos deadline);
     Task<RedisReply> exchange(const Commands& commands, shm::Nanos deadline);
-    Task<std::string> greet(const std::string& username, const std::string& password, std::uint32_t database,
-                            shm::Nanos deadline);
+    Task<std::string> greet(const std::vector<Commands>& words, shm::Nanos deadline);
     Task<std::string> follow(const RedisRedirect& redirect, shm::Nanos deadline);
     Upstream& upstream_for(const RedisAddress& address);
     void disconnect();

@@ -28,9 +28,9 @@
 namespace weir::test {
 
 /// A plain, blocking client. Throws std::runtime_error when the connection fails.
-class RedisClient {
+class PlainRedis {
  public:
-    explicit RedisClient(std::uint16_t port) {
+    explicit PlainRedis(std::uint16_t port) {
         socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_in address{};
         address.sin_family = AF_INET;
@@ -43,9 +43,9 @@ class RedisClient {
         const timeval patience{10, 0};
         ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     }
-    ~RedisClient() { ::close(socket_); }
-    RedisClient(const RedisClient&) = delete;
-    RedisClient& operator=(const RedisClient&) = delete;
+    ~PlainRedis() { ::close(socket_); }
+    PlainRedis(const PlainRedis&) = delete;
+    PlainRedis& operator=(const PlainRedis&) = delete;
 
     router::RedisValue command(const std::vector<std::string>& words) {
         std::string out;
@@ -169,7 +169,7 @@ class RedisServer {
         for (int look = 0; look < 1000; ++look) {
             if (::waitpid(child, nullptr, WNOHANG) == child) return;
             try {
-                RedisClient(port_).command({"CLIENT", "ID"});
+                PlainRedis(port_).command({"CLIENT", "ID"});
                 pid_ = child;
                 return;
             } catch (const std::runtime_error&) {

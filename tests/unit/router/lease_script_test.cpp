@@ -10,7 +10,7 @@
 
 using namespace weir::router;
 using weir::test::LeaseStore;
-using weir::test::RedisClient;
+using weir::test::PlainRedis;
 using weir::test::RedisServer;
 
 namespace {
@@ -90,7 +90,7 @@ TEST_CASE("the script in Redis and its twin answer thousands of random beats ali
         return;
     }
     RedisServer server;
-    RedisClient client(server.port());
+    PlainRedis client(server.port());
     const auto loaded = client.command({"SCRIPT", "LOAD", std::string(lease_script())});
     REQUIRE(loaded.text == lease_script_sha1());
     std::map<BeatAnswer::Status, int> met;
@@ -139,7 +139,7 @@ TEST_CASE("what a host was charged leaves the store by itself") {
         return;
     }
     RedisServer server;
-    RedisClient client(server.port());
+    PlainRedis client(server.port());
     client.command({"SCRIPT", "LOAD", std::string(lease_script())});
     Beat beat;
     beat.host = 7;

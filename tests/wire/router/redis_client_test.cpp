@@ -9,7 +9,7 @@
 #include "tests/support/redis_server.hpp"
 
 using namespace weir::router;
-using weir::test::RedisClient;
+using weir::test::PlainRedis;
 using weir::test::RedisServer;
 
 namespace {
@@ -19,10 +19,10 @@ struct Rig {
     asio::io_context io;
     Pulse pulse{io};
     RedisSettings settings;
-    std::unique_ptr<weir::router::RedisClient> client;
+    std::unique_ptr<RedisClient> client;
 
     explicit Rig(RedisSettings wanted) : settings(std::move(wanted)) {
-        client = std::make_unique<weir::router::RedisClient>(io, pulse, settings);
+        client = std::make_unique<RedisClient>(io, pulse, settings);
     }
 
     /// A first beat, to the bucket of `prefix`.
@@ -75,7 +75,7 @@ TEST_CASE("the script is loaded where it is missing, also after the server has f
     RedisServer server;
     Rig rig(server_at(server.port()));
     CHECK(answers(rig.ask()));
-    RedisClient(server.port()).command({"SCRIPT", "FLUSH"});
+    PlainRedis(server.port()).command({"SCRIPT", "FLUSH"});
     CHECK(answers(rig.ask()));
     server.restart();
     CHECK_FALSE(answers(rig.ask()));  // its connection broke
@@ -108,7 +108,7 @@ TEST_CASE("passwords and databases") {
     settings.database = 3;
     Rig rig(settings);
     CHECK(answers(rig.ask()));
-    RedisClient client(server.port());
+    PlainRedis client(server.port());
     client.command({"AUTH", "secret"});
     client.command({"ACL", "SETUSER", "weir", "on", ">other", "~weir:*", "+@all"});
     CHECK(client.command({"EXISTS", "weir:{0}:hosts"}).integer == 0);
@@ -124,11 +124,11 @@ TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
     if (skipped()) return;
     RedisServer master;
     RedisServer replica;
-    RedisClient(replica.port()).command({"REPLICAOF", "127.0.0.1", std::to_string(master.port())});
+    PlainRedis(replica.port()).command({"REPLICAOF", "127.0.0.1", std::to_string(master.port())});
     CHECK(Rig(server_at(replica.port())).ask().failure.find("READONLY") != std::string::npos);
 
     RedisServer sentinel({"--sentinel"}, 0);
-    RedisClient watch(sentinel.port());
+    PlainRedis watch(sentinel.port());
     watch.command({"SENTINEL", "MONITOR", "main", "127.0.0.1", std::to_string(replica.port()), "1"});
     RedisSettings settings = server_at(RedisServer::free_port());
     settings.kind = RedisSettings::Kind::sentinel;
@@ -137,7 +137,7 @@ TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
     Rig rig(settings);
     CHECK_FALSE(answers(rig.ask()));  // nobody is at the first sentinel's address
     CHECK(rig.ask().failure.find("READONLY") != std::string::npos);
-    RedisClient(replica.port()).command({"REPLICAOF", "NO", "ONE"});
+    PlainRedis(replica.port()).command({"REPLICAOF", "NO", "ONE"});
     const bool found = [&] {
         for (int i = 0; i < 4; ++i) {
             if (answers(rig.ask())) return true;
@@ -155,8 +155,8 @@ TEST_CASE("a cluster's redirections are followed") {
     const std::vector<std::string> clustered = {"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"};
     RedisServer first(clustered);
     RedisServer second(clustered);
-    RedisClient one(first.port());
-    RedisClient two(second.port());
+    PlainRedis one(first.port());
+    PlainRedis two(second.port());
     one.command({"CLUSTER", "ADDSLOTSRANGE", "0", "8191"});
     two.command({"CLUSTER", "ADDSLOTSRANGE", "8192", "16383"});
     one.command({"CLUSTER", "MEET", "127.0.0.1", std::to_string(second.port())});
@@ -164,7 +164,7 @@ TEST_CASE("a cluster's redirections are followed") {
     settings.kind = RedisSettings::Kind::cluster;
     Rig rig(settings);
     const auto deadline = weir::shm::now() + std::chrono::seconds(30);
-    const auto ready = [&](RedisClient& node) {
+    const auto ready = [&](PlainRedis& node) {
         const auto info = node.command({"CLUSTER", "INFO"}).text;
         return info.find("cluster_state:ok") != std::string::npos;
     };
