@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shm/gauge_access.hpp"
 #include "shm/lease.hpp"
 #include "shm/participant_impl.hpp"
 #include "shm/window_access.hpp"
@@ -10,11 +11,6 @@
 namespace weir::shm {
 
 namespace {
-
-/// What all hosts together may use of a shared limit; 0 if it is not shared.
-Units full_of(const WindowRecord& record) noexcept {
-    return record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
-}
 
 Refused reason_of(Verdict verdict, const WindowRecord& record, Units units) noexcept {
     switch (verdict) {
@@ -107,32 +103,6 @@ Charge merged(std::span<const Charge> charges, std::size_t index) noexcept {
     return sum;
 }
 
-bool lives(const Gauge& gauge) noexcept {
-    // ORDER(life): acquire; as in still_lives.
-    return gauge && gauge.record->life.load(std::memory_order_acquire) == gauge.generation;
-}
-
-/// The most that may be in flight. A shared gauge may allow this host nothing at all.
-std::uint64_t max_of(const GaugeRecord& gauge) noexcept {
-    const std::uint64_t max =
-        gauge.max.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
-    if (max != 0) return max;
-    const bool shared = gauge.lease.full.load(std::memory_order_relaxed) != 0;  // ORDER(limit)
-    return shared ? 0 : GaugeCells::kCountMax + 1;
-}
-
-/// Takes a slot of `gauge`, and gives it back if the maximum was lowered meanwhile: whoever lowers it
-/// changes `total` afterwards, so that a slot taken later sees the new maximum here (set_lease_words).
-Hold take_once(ParticipantImpl& me, GaugeRecord& gauge) noexcept {
-    const std::uint64_t max = max_of(gauge);
-    if (max == 0) return Hold::full;
-    const GaugeCells::View cells = me.segment->cells(gauge);
-    const Hold hold = GaugeCells::take(cells, me.slot, max, me.contention.retries);
-    if (hold != Hold::taken || GaugeCells::count(gauge.total) <= max_of(gauge)) return hold;
-    GaugeCells::drop(cells, me.slot, me.contention.retries);
-    return Hold::full;
-}
-
 bool too_many(const Demand& demand) noexcept {
     return demand.charges.size() > kScopesMax || demand.holds.size() > kScopesMax;
 }
@@ -141,14 +111,14 @@ bool too_many(const Demand& demand) noexcept {
 /// case, and at most ten times a second.
 Hold take_slot(ParticipantImpl& me, GaugeRecord& gauge, Nanos now) noexcept {
     const GaugeCells::View cells = me.segment->cells(gauge);
-    const Hold hold = take_once(me, gauge);
+    const Hold hold = take_once(me.segment->cells(gauge), gauge, me.slot, me.contention.retries);
     if (hold != Hold::full || now - me.blocked_at < std::chrono::milliseconds(100)) return hold;
     me.blocked_at = now;
     unsigned reaped = 0;
     for (std::uint32_t slot = 0; slot < me.segment->geometry().participants; ++slot) {
         if (GaugeCells::share(cells, slot) != 0 && me.segment->reap_slot(slot)) ++reaped;
     }
-    return reaped == 0 ? hold : take_once(me, gauge);
+    return reaped == 0 ? hold : take_once(me.segment->cells(gauge), gauge, me.slot, me.contention.retries);
 }
 
 void give_back(ParticipantImpl& me, WindowRecord& record, std::uint64_t generation, Recorded kind,

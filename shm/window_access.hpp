@@ -42,6 +42,11 @@ inline bool sane(const WindowRecord& record, std::uint64_t tick) noexcept {
     return tick < kTickMax && record.state.epoch.load(std::memory_order_relaxed) < kTickMax;
 }
 
+/// What all hosts together may use of a shared limit; 0 if it is not shared.
+inline Units full_of(const WindowRecord& record) noexcept {
+    return record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
+}
+
 /// Whether `units` would pass at `tick`. Writes nothing. The common case costs two cache lines.
 inline Verdict peek(const WindowRecord& record, std::uint64_t tick, Units units) noexcept {
     using G = StandardGeometry;

@@ -1,0 +1,38 @@
+// A gauge's record as decisions use it: its maximum, and a slot taken so that lowering it is exact.
+//
+// Internal to shm/. Thread safety: all of it.
+#pragma once
+
+#include "shm/in_flight.hpp"
+#include "shm/layout.hpp"
+#include "shm/limiter.hpp"
+
+namespace weir::shm {
+
+inline bool lives(const Gauge& gauge) noexcept {
+    // ORDER(life): acquire; as in still_lives.
+    return gauge && gauge.record->life.load(std::memory_order_acquire) == gauge.generation;
+}
+
+/// The most that may be in flight. A shared gauge may allow this host nothing at all.
+inline std::uint64_t max_of(const GaugeRecord& gauge) noexcept {
+    const std::uint64_t max =
+        gauge.max.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
+    if (max != 0) return max;
+    const bool shared = gauge.lease.full.load(std::memory_order_relaxed) != 0;  // ORDER(limit)
+    return shared ? 0 : InFlight<Word>::kCountMax + 1;
+}
+
+/// Takes a slot of `gauge`, and gives it back if the maximum was lowered meanwhile: whoever lowers it
+/// changes `total` afterwards, so that a slot taken later sees the new maximum here (set_lease_words).
+inline Hold take_once(InFlight<Word>::View cells, GaugeRecord& gauge, std::uint32_t slot,
+                      std::uint64_t& retries) noexcept {
+    const std::uint64_t max = max_of(gauge);
+    if (max == 0) return Hold::full;
+    const Hold hold = InFlight<Word>::take(cells, slot, max, retries);
+    if (hold != Hold::taken || InFlight<Word>::count(gauge.total) <= max_of(gauge)) return hold;
+    InFlight<Word>::drop(cells, slot, retries);
+    return Hold::full;
+}
+
+}  // namespace weir::shm
