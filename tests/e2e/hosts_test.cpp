@@ -114,7 +114,7 @@ bool skipped() {
 TEST_CASE("three hosts together give out exactly the limit in every window") {
     if (skipped()) return;
     Hosts hosts(3, "");
-    const Judged judged = judge(hosts.load({"--batches", "3", "--pause", "1.3", "--expect", "200"}));
+    const Judged judged = judge(hosts.load({"--batches", "3", "--pause", "2.4", "--expect", "200"}));
     INFO(judged.finished.output << judged.finished.errors);
     REQUIRE(judged.finished.status == 0);
     CHECK(judged.record.at("total").at("successes") == 600);
@@ -126,7 +126,7 @@ TEST_CASE("one busy host among three gets the whole limit") {
     if (skipped()) return;
     Hosts hosts(3, "");
     hosts.proxies.resize(1);
-    const Judged judged = judge(hosts.load({"--batches", "2", "--pause", "1.3", "--expect", "200"}));
+    const Judged judged = judge(hosts.load({"--batches", "2", "--pause", "2.4", "--expect", "200"}));
     INFO(judged.finished.output << judged.finished.errors);
     CHECK(judged.finished.status == 0);
     CHECK(judged.record.at("total").at("successes") == 400);
