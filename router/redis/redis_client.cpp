@@ -17,7 +17,9 @@ std::string name_of(const RedisAddress& address) {
 std::string explained(const RedisValue& error) {
     const std::string_view code = error.error_code();
     std::string_view advice;
-    if (code == "NOAUTH") advice = "; a password is needed (redis_password)";
+    // Who has not said a password may not even send a command of this length.
+    if (code == "NOAUTH" || error.text.find("unauthenticated") != std::string::npos)
+        advice = "; a password is needed (redis_password)";
     if (code == "WRONGPASS" || error.text.find("invalid password") != std::string::npos) {
         advice = "; the username or password is wrong";
     }
