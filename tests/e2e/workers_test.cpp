@@ -80,12 +80,18 @@ std::vector<pid_t> children_of(pid_t parent) {
     return children;
 }
 
-bool is_alive(pid_t pid) {
+/// As ps names it: 'R' runs, 'S' sleeps, 'T' is stopped, 'Z' has ended; '-' if there is no such process.
+char state_of(pid_t pid) {
     std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
     std::string text;
     std::getline(in, text);
     const std::size_t name_end = text.rfind(')');
-    return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] != 'Z';
+    return name_end != std::string::npos && text.size() > name_end + 2 ? text[name_end + 2] : '-';
+}
+
+bool is_alive(pid_t pid) {
+    const char state = state_of(pid);
+    return state != '-' && state != 'Z';
 }
 
 std::size_t sockets_of(pid_t pid) {
@@ -209,6 +215,30 @@ TEST_CASE(
     CHECK(std::find(after.begin(), after.end(), before[1]) != after.end());
     CHECK(std::find(after.begin(), after.end(), before[0]) == after.end());
     for (int i = 0; i < 8; ++i) CHECK(ask(port) == 200);
+    CHECK(proxy.stop() == 0);
+}
+
+TEST_CASE("connections that a killed worker had not accepted yet are served by its successor") {
+    const House house;
+    Program proxy = house.start({"--num_workers", "2"});
+    const std::uint16_t port = proxy.port();
+    const auto before = children_of(proxy.pid());
+    REQUIRE(before.size() == 2);
+    CHECK(ask(port) == 200);
+    for (const pid_t worker : before) ::kill(worker, SIGSTOP);
+    for (const pid_t worker : before) REQUIRE(wait_until([&] { return state_of(worker) == 'T'; }));
+    // From here on the kernel completes connections, and nobody accepts them.
+    std::deque<HttpClient> clients;
+    for (int i = 0; i < 12; ++i) {
+        clients.emplace_back(port);
+        clients.back().ask("POST", "/v1/chat/completions", kBody, kKey);
+    }
+    for (const pid_t worker : before) ::kill(worker, SIGKILL);
+    for (HttpClient& client : clients) CHECK(client.answer().status == 200);
+    for (const pid_t worker : children_of(proxy.pid())) {
+        CHECK(std::find(before.begin(), before.end(), worker) == before.end());
+    }
+    clients.clear();
     CHECK(proxy.stop() == 0);
 }
 
