@@ -6,13 +6,15 @@
 
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_suffix.hpp>
 #include <cstring>
 
 namespace weir::router {
 
 namespace {
 
-/// How often to look whether a peer has left that has sent something nobody reads yet.
+/// When to look whether a peer has left, and how often if it has sent something nobody reads yet. Most
+/// answers come sooner, and those pay nothing: to be told of its leaving costs a system call.
 constexpr shm::Nanos kLookAgain = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -25,6 +27,7 @@ Connection::Connection(Socket socket, Pulse& pulse)
     : pulse_(pulse), of_client_(true), socket_(std::move(socket)) {
     ErrorCode ignored;
     socket_.set_option(Tcp::no_delay(true), ignored);
+    socket_.non_blocking(true, ignored);
     pulse.watch(*this);
 }
 
@@ -51,6 +54,7 @@ Task<TransportError> Connection::connect(std::span<const Tcp::endpoint> endpoint
         }
         if (!failed) {
             socket_.set_option(Tcp::no_delay(true), error);
+            socket_.non_blocking(true, error);
             result = TransportError::none;
             break;
         }
@@ -95,7 +99,14 @@ Task<ErrorCode> Connection::write(std::span<const asio::const_buffer> pieces) {
         const auto [error, written] = co_await asio::async_write(*tls_, pieces, kAwait);
         co_return error;
     }
-    const auto [error, written] = co_await asio::async_write(socket_, pieces, kAwait);
+    // Nearly always there is room for all of it at once, and nothing to wait for.
+    ErrorCode failed;
+    const std::size_t sent = socket_.write_some(pieces, failed);
+    if (failed && failed != asio::error::would_block) co_return failed;
+    if (!failed && sent == asio::buffer_size(pieces)) co_return failed;
+    boost::beast::buffers_suffix<std::span<const asio::const_buffer>> rest(pieces);
+    rest.consume(sent);
+    const auto [error, written] = co_await asio::async_write(socket_, rest, kAwait);
     co_return error;
 }
 
@@ -136,16 +147,17 @@ void Connection::watch_peer(std::function<void(PeerGone)> gone) {
         peer_watch_ = std::make_shared<PeerWatch>(this, std::move(gone));
         pulse_.watch(*peer_watch_);
     }
-    if (!peer_watch_->waiting) await_peer();
+    peer_watch_->set_deadline(shm::now() + kLookAgain);
 }
 
 /// The wait stays from one request to the next: it ends, at no cost but a wakeup that is due
 /// anyway, when the next request's bytes arrive.
 void Connection::await_peer() {
+    if (peer_watch_->waiting) return;
     peer_watch_->waiting = true;
     socket_.async_wait(Socket::wait_read, [watch = peer_watch_](ErrorCode error) {
         watch->waiting = false;
-        if (!error && watch->connection && !watch->connection->reading_) watch->look();
+        if (!error) watch->look();
     });
 }
 
@@ -153,8 +165,9 @@ void Connection::await_peer() {
 /// they lie there, waiting for something to read would end at once, again and again.
 void Connection::PeerWatch::look() noexcept {
     if (!connection || connection->reading_) return;
-    pollfd state{connection->socket_.native_handle(), POLLRDHUP, 0};
-    if (::poll(&state, 1, 0) < 0 || state.revents == 0) return set_deadline(shm::now() + kLookAgain);
+    pollfd state{connection->socket_.native_handle(), POLLIN | POLLRDHUP, 0};
+    if (::poll(&state, 1, 0) <= 0) return connection->await_peer();
+    if (state.revents == POLLIN) return set_deadline(shm::now() + kLookAgain);
     gone((state.revents & (POLLERR | POLLHUP)) != 0 ? PeerGone::reset : PeerGone::closed);
 }
 

@@ -58,8 +58,8 @@ class Connection : public Waiter {
     /// How a peer leaves: `closed` may be its writing side only, `reset` is all of it.
     enum class PeerGone : std::uint8_t { closed, reset };
 
-    /// Calls `gone` if the peer leaves while nothing is being read. Watching what is watched already
-    /// changes nothing. `gone` must not destroy the Connection.
+    /// Calls `gone` if the peer leaves before something is read again; at most two beats of the pulse
+    /// late. `gone` must not destroy the Connection; that of the first call stays.
     void watch_peer(std::function<void(PeerGone)> gone);
 
     bool reused = false;           ///< whether it has carried an exchange before
@@ -73,12 +73,12 @@ class Connection : public Waiter {
     void make_room();
     void await_peer();
 
-    /// Looks again whether the peer has left, while there are bytes from it that nobody reads.
+    /// Looks whether the peer has left.
     class PeerWatch : public Waiter {
      public:
         PeerWatch(Connection* owner, std::function<void(PeerGone)> told)
             : connection(owner), gone(std::move(told)) {}
-        /// Calls `gone` if it has.
+        /// Calls `gone` if it has, or else sees to it that there will be another look.
         void look() noexcept;
 
         Connection* connection;  ///< null once it is gone; the handler that waits may outlive it
