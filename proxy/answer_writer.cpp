@@ -97,7 +97,7 @@ Task<bool> AnswerWriter::write_pieces(Call& call, bool chunked, Served& served) 
     if (chunked && bytes > 0) pieces_.push_back(asio::buffer(kChunkEnd));
     if (chunked && call.answer().done()) pieces_.push_back(asio::buffer(kLastChunk));
     served.bytes_out += bytes;
-    co_return pieces_.empty() || co_await write_out();
+    return write_out();
 }
 
 /// The upstream has failed in the midst of an answer. A stream of events can still say so.
@@ -115,7 +115,9 @@ Task<void> AnswerWriter::break_off(Call& call, TransportError failure, bool chun
     co_await write_out();
 }
 
+/// Writes pieces_, and empties out_.
 Task<bool> AnswerWriter::write_out() {
+    if (pieces_.empty()) co_return true;
     begun_ = true;
     connection_.set_deadline(shm::now() + terms_.write_timeout);
     const router::ErrorCode error = co_await connection_.write(pieces_);

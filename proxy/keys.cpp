@@ -111,12 +111,13 @@ std::size_t Keys::end_user_windows(const router::KeyConfig& key) const noexcept 
 }
 
 std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fields& fields,
+                                                               LastDigest& last,
                                                                shm::Nanos unix_now) const {
     if (identities_.empty()) return &anybody_;
     const auto key = presented(fields);
     if (const auto* error = std::get_if<router::ApiError>(&key)) return *error;
     // The table is searched by the hash's bits, of which nothing can be learned about the key.
-    const Digest wanted = sha256_(std::get<std::string_view>(key));
+    const Digest& wanted = last.of(std::get<std::string_view>(key), sha256_);
     const auto found = identities_.find(wanted);
     if (found == identities_.end() ||
         CRYPTO_memcmp(found->first.data(), wanted.data(), wanted.size()) != 0) {

@@ -1,7 +1,7 @@
 // Who may use the proxy, what, and how much: the key of a request, checked.
 //
 // Keys are kept as their SHA-256 and compared in constant time, so neither memory nor timing tells
-// one. No key appears in a message.
+// one; a connection's memory has the one that its client presented. No key appears in a message.
 //
 // Keys are declared in the configuration; whoever wants to keep them elsewhere fills an Identity
 // from there.
@@ -41,8 +41,9 @@ class Keys {
 
     /// Whom `fields` identify: "authorization: Bearer …", or "api-key" and "x-api-key" as Azure's
     /// and Anthropic's clients send it. Otherwise a 401 that says what is missing. `unix_now` is
-    /// since 1970.
+    /// since 1970. `last` is the connection's, to be kept from one request to the next.
     std::variant<const Identity*, router::ApiError> identify(const router::Fields& fields,
+                                                             LastDigest& last,
                                                              shm::Nanos unix_now) const;
 
     /// The model that `identity` means by `model`, where it has an alias for it.

@@ -31,8 +31,6 @@ class HeadWriter {
     void end() { out_ += "\r\n"; }
 
  private:
-    HeadWriter& end_field(std::string_view value);
-
     std::string& out_;
 };
 

@@ -120,12 +120,14 @@ Task<void> Session::answer_request() {
     }
     const Route route = find_route(head.method, head.target);
     if (is_open(route.endpoint)) co_return co_await answer_unknown(route);
-    const auto identity = setup_->keys.identify(intake_.head().fields, unix_now());
+    const auto identity = setup_->keys.identify(intake_.head().fields, last_key_, unix_now());
     if (const auto* error = std::get_if<router::ApiError>(&identity)) {
         co_return co_await write(to_answer(*error));
     }
-    served_.key = std::get<const Identity*>(identity)->name;
-    co_await answer_known(route, *std::get<const Identity*>(identity));
+    const Identity& known = *std::get<const Identity*>(identity);
+    served_.key = known.name;
+    if (route.endpoint == Endpoint::forward) co_return co_await forward(route, known);
+    co_await answer_known(route);
 }
 
 /// What needs no key.
@@ -144,7 +146,8 @@ Task<void> Session::answer_unknown(const Route& route) {
     }
 }
 
-Task<void> Session::answer_known(const Route& route, const Identity& identity) {
+/// What needs a key, and is answered without asking anybody else.
+Task<void> Session::answer_known(const Route& route) {
     router::Router& router = setup_->router;
     switch (route.endpoint) {
         case Endpoint::model_info:
@@ -162,7 +165,7 @@ Task<void> Session::answer_known(const Route& route, const Identity& identity) {
             }
             co_return co_await write(model_answer(route.model));
         default:
-            co_return co_await forward(route, identity);
+            co_return;
     }
 }
 

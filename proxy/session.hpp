@@ -39,7 +39,7 @@ class Session : public std::enable_shared_from_this<Session> {
     void begin_answer(bool sound);
     router::Task<void> answer_request();
     router::Task<void> answer_unknown(const Route& route);
-    router::Task<void> answer_known(const Route& route, const Identity& identity);
+    router::Task<void> answer_known(const Route& route);
     router::Task<void> forward(const Route& route, const Identity& identity);
     std::optional<router::RequestFacts> read_facts(const Route& route, router::ApiError& error);
     std::optional<shm::Nanos> max_wait(const Route& route) const;
@@ -72,6 +72,7 @@ class Session : public std::enable_shared_from_this<Session> {
     AnswerWriter answer_;
     Grace grace_;
     router::RequestReader reader_;
+    LastDigest last_key_;
     CallerScopes caller_;
     Served served_;
     std::string own_fields_;        // of the present answer's head, as lines

@@ -1,5 +1,7 @@
 #include "proxy/sha256.hpp"
 
+#include <openssl/crypto.h>
+
 #include <stdexcept>
 
 namespace weir::proxy {
@@ -15,6 +17,15 @@ Sha256::Digest Sha256::operator()(std::string_view text) const {
                       EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1;
     if (!done) throw std::runtime_error("OpenSSL failed to compute a SHA-256");
     return digest;
+}
+
+const Sha256::Digest& LastDigest::of(std::string_view text, const Sha256& sha256) {
+    const bool same = digest_ && text.size() == text_.size() &&
+                      CRYPTO_memcmp(text.data(), text_.data(), text.size()) == 0;
+    if (same) return *digest_;
+    digest_.reset();
+    text_ = text;
+    return digest_.emplace(sha256(text));
 }
 
 }  // namespace weir::proxy

@@ -7,6 +7,8 @@
 
 #include <array>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 namespace weir::proxy {
@@ -28,6 +30,17 @@ class Sha256 {
     };
     std::unique_ptr<EVP_MD, Release> algorithm_;
     std::unique_ptr<EVP_MD_CTX, Release> context_;  // used anew for each text
+};
+
+/// The digest of the text that was asked for last: the requests of a connection present one key.
+class LastDigest {
+ public:
+    /// Compares in constant time, for those who share a connection need not be the same.
+    const Sha256::Digest& of(std::string_view text, const Sha256& sha256);
+
+ private:
+    std::string text_;
+    std::optional<Sha256::Digest> digest_;  // of text_
 };
 
 }  // namespace weir::proxy

@@ -46,9 +46,12 @@ std::int64_t Exchange::content_length() const noexcept {
 
 Task<TransportError> Exchange::start(std::span<const asio::const_buffer> request,
                                      shm::Nanos deadline, bool fresh) {
-    auto acquired = co_await upstream_.acquire(fresh);
-    if (acquired.error != TransportError::none) co_return acquired.error;
-    connection_ = std::move(acquired.connection);
+    if (!fresh) connection_ = upstream_.take_idle();  // most often there is one, and nothing to wait for
+    if (!connection_) {
+        auto acquired = co_await upstream_.acquire(fresh);
+        if (acquired.error != TransportError::none) co_return acquired.error;
+        connection_ = std::move(acquired.connection);
+    }
     if (aborted_) co_return TransportError::connect;  // nothing was sent
     connection_->reset_expired();
     connection_->set_deadline(deadline);

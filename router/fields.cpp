@@ -14,22 +14,14 @@ constexpr std::array<std::string_view, 9> kHopByHop = {
 
 }  // namespace
 
-bool same_name(std::string_view a, std::string_view b) noexcept {
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+bool same_letters(std::string_view a, std::string_view b) noexcept {
+    return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
 void Fields::add(std::string_view name, std::string_view value) {
     places_.push_back({static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(name.size()),
                        static_cast<std::uint32_t>(value.size())});
     text_.append(name).append(value);
-}
-
-Field Fields::operator[](std::size_t index) const noexcept {
-    const Place& place = places_[index];
-    const std::string_view text = text_;
-    return {text.substr(place.name_at, place.name_size),
-            text.substr(place.name_at + place.name_size, place.value_size)};
 }
 
 std::string_view Fields::get(std::string_view name) const noexcept {

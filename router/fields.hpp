@@ -16,8 +16,14 @@ struct Field {
     std::string_view value;
 };
 
-/// Whether two names of fields are the same, as RFC 9110 compares them: ASCII case aside.
-bool same_name(std::string_view a, std::string_view b) noexcept;
+/// Whether two texts of the same length are the same, ASCII case aside.
+bool same_letters(std::string_view a, std::string_view b) noexcept;
+
+/// Whether two names of fields are the same, as RFC 9110 compares them: ASCII case aside. Most names
+/// differ in length: for them nothing is called.
+inline bool same_name(std::string_view a, std::string_view b) noexcept {
+    return a.size() == b.size() && same_letters(a, b);
+}
 
 class Fields {
  public:
@@ -35,7 +41,11 @@ class Fields {
     void add(std::string_view name, std::string_view value);
 
     std::size_t size() const noexcept { return places_.size(); }
-    Field operator[](std::size_t index) const noexcept;
+    Field operator[](std::size_t index) const noexcept {
+        const Place& place = places_[index];
+        const char* const name = text_.data() + place.name_at;
+        return {{name, place.name_size}, {name + place.name_size, place.value_size}};
+    }
 
     /// The first value under `name`, or empty.
     std::string_view get(std::string_view name) const noexcept;

@@ -28,6 +28,9 @@ class Upstream {
     /// `fresh` asks for a new one. Give it back by release.
     Task<Acquired> acquire(bool fresh);
 
+    /// An idle connection that is still good, or null. Give it back by release.
+    std::unique_ptr<Connection> take_idle();
+
     /// Takes a connection back; kept for the next exchange only if `keep`.
     void release(std::unique_ptr<Connection> connection, bool keep);
 
@@ -46,7 +49,6 @@ class Upstream {
     /// False if nobody made room before `deadline`.
     Task<bool> wait_for_room(shm::Nanos deadline);
     Task<TransportError> connect(Connection& connection, shm::Nanos deadline);
-    std::unique_ptr<Connection> take_idle();
     void close_idle(shm::Nanos now);
     void let_one_in();
 

@@ -26,5 +26,13 @@ TEST_CASE("SHA-256 of the standard's examples, one hasher after the other text")
     CHECK(sha256("abc") == sha256("abc"));
 }
 
+TEST_CASE("The digest that is kept is of the text asked for, not of the one before") {
+    const Sha256 sha256;
+    LastDigest last;
+    for (const std::string text : {"", "sk-a", "sk-a", "sk-b", "sk-", "sk-bc", "", "sk-a"}) {
+        CHECK(last.of(text, sha256) == sha256(text));
+    }
+}
+
 }  // namespace
 }  // namespace weir::proxy
