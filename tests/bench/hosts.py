@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""What hosts that share a limit through Redis give and ask of it; and what a script per request does.
+
+    tests/bench/hosts.py [--build DIR] [--window S] [--windows N] [--json]
+
+Two proxies with a segment each are two hosts. They share 1,000 requests a window, and a load of 1.2 times
+that comes to them unequally, 19 to 1, in an open loop. The upstream's ledger tells what was admitted, and
+Redis' own count of commands how often it was asked.
+
+Then the latency of requests through a proxy that holds leases, and through one that knows no Redis, taking
+turns request by request. Then decisions of another kind, as LiteLLM makes them: a script in Redis for each
+request, here an INCR with an expiry, from 32 connections that do nothing else.
+
+The redis-server is this program's own. Without one it is skipped, with exit status 77.
+"""
+import argparse
+import contextlib
+import ctypes
+import http.client
+import json
+import pathlib
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import programs  # noqa: E402
+
+SKIPPED = 77
+OVERLOAD = 1.2
+SHARES = (0.95, 0.05)
+TRANSIT_S = 0.25  # arrivals jitter against admissions: a window is judged by so much less of it
+CLIENTS = 32
+TURNS_WARMING_UP = 200
+CONFIG = """
+model_list:
+  - model_name: gpt
+    litellm_params: {{model: openai/gpt, api_base: '{upstream}', api_key: none, rpm: {limit}}}
+router_settings: {{num_retries: 0}}
+weir_settings:
+  segment: {segment}
+  window_seconds: {window}
+  keys: [{{name: bench, key: sk-1234}}]
+"""
+REDIS = "  expected_hosts: {hosts}\n  redis: {{host: 127.0.0.1, port: {port}, prefix: {prefix}}}\n"
+QUESTION = json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}).encode()
+HEADERS = {"authorization": "Bearer sk-1234", "content-type": "application/json"}
+COUNT_SCRIPT = """local used = redis.call('INCR', KEYS[1])
+if used == 1 then redis.call('EXPIRE', KEYS[1], 60) end
+if used > tonumber(ARGV[1]) then return 0 end
+return 1"""
+
+
+class Redis(programs.Program):
+    """A redis-server with nothing in it, that writes nothing to a disk."""
+
+    def __init__(self, folder):
+        self.port = programs.free_port()
+        super().__init__(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                          "--appendonly", "no", "--dir", str(folder)], pathlib.Path(folder) / "redis.log")
+        self.wait_for("Ready to accept connections")
+
+    def ask(self, *words):
+        """The answer to one command, which is a bulk string."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(f"*{len(words)}\r\n".encode())
+            for word in map(str.encode, words):
+                connection.sendall(b"$%d\r\n%s\r\n" % (len(word), word))
+            with connection.makefile("rb") as answer:
+                head = answer.readline().decode()
+                if not head.startswith("$"):
+                    raise SystemExit(f"Redis answered {head}")
+                return answer.read(int(head[1:])).decode()
+
+    def evalsha_calls(self):
+        for line in self.ask("INFO", "commandstats").splitlines():
+            if line.startswith("cmdstat_evalsha:"):
+                return int(line.split("calls=")[1].split(",")[0])
+        return 0
+
+
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def percentile(ordered, share):
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@contextlib.contextmanager
+def hosts(folder, build, count, redis, **config):
+    """`count` proxies, each with a segment of its own, once they share (or, without Redis, run alone)."""
+    with contextlib.ExitStack() as stack:
+        proxies = []
+        for number in range(count):
+            name = f"{config['label']}-{number}"
+            segment = stack.enter_context(programs.segment(name))
+            text = CONFIG.format(segment=segment, **config)
+            if redis:
+                text += REDIS.format(hosts=count, port=redis.port, prefix=config["label"])
+            proxies.append(stack.enter_context(programs.Proxy(folder, text, name=name, build=build)))
+        mode = 'weir_limit_mode{mode="%s"} 1\n' % ("shared" if redis else "local")
+        for proxy in proxies:
+            programs.wait_until(lambda: mode in fetch(proxy.url + "/metrics"))
+        yield proxies
+
+
+def send_load(folder, build, proxies, rate, seconds):
+    """Open loops at all proxies at once, unequally. Returns what weir-loadtest noted of each."""
+    with contextlib.ExitStack() as stack:
+        loads = []
+        for number, (proxy, share) in enumerate(zip(proxies, SHARES)):
+            record = pathlib.Path(folder) / f"load-{number}.json"
+            command = [programs.binary("weir-loadtest", build), "proxy", "--url", proxy.url,
+                       "--model", "gpt", "--rate", str(rate * share), "--seconds", str(seconds),
+                       "--json", str(record)]
+            load = stack.enter_context(programs.Program(command, record.with_suffix(".log")))
+            loads.append((load, record))
+        for load, _ in loads:
+            load.process.wait(seconds + 60)
+        return [json.loads(record.read_text()) for _, record in loads]
+
+
+def fullest(times_s, length_s):
+    """The most of these times, in order, that any interval of this length holds."""
+    most = first = 0
+    for last, now in enumerate(times_s):
+        while now - times_s[first] >= length_s:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def measure_sharing(folder, args, redis):
+    rate = OVERLOAD * args.limit / args.window
+    with contextlib.ExitStack() as stack:
+        fake = stack.enter_context(programs.FakeServer(folder, "--rpm", "0", build=args.build))
+        proxies = stack.enter_context(hosts(folder, args.build, 2, redis, label="share", limit=args.limit,
+                                            window=args.window, upstream=fake.url))
+        calls, began = redis.evalsha_calls(), time.monotonic()
+        loads = send_load(folder, args.build, proxies, rate, args.windows * args.window)
+        ended = time.monotonic()
+        calls = redis.evalsha_calls() - calls
+        arrivals = json.loads(fetch(fake.url + "/__ledger"))["arrivals"]
+    times = sorted(arrival["monotonic_ns"] / 1e9 for arrival in arrivals)
+    last = [now for now in times if now > times[-1] - args.window]
+    return {"limit": args.limit, "window_seconds": args.window, "windows": args.windows,
+            "offered_per_s": rate,
+            "offered": [load["total"]["requests"] for load in loads],
+            "admitted": [load["total"]["successes"] for load in loads],
+            "errors": [load["total"]["errors"] for load in loads],
+            "arrivals": len(times),
+            "fullest_window": fullest(times, args.window - TRANSIT_S),
+            "fullest_window_by_arrival": fullest(times, args.window),
+            "last_window_utilisation": len(last) / args.limit,
+            "evalsha": calls, "evalsha_per_admitted": calls / len(times),
+            "evalsha_per_host_and_second": calls / (ended - began) / len(proxies)}
+
+
+def time_request(connection):
+    """How long the answer to one request took, in ms, and its status."""
+    began = time.perf_counter()
+    connection.request("POST", "/v1/chat/completions", QUESTION, HEADERS)
+    answer = connection.getresponse()
+    answer.read()
+    return 1000 * (time.perf_counter() - began), answer.status
+
+
+def time_requests(proxies, count):
+    """`count` requests to each, one after the other, the order changing each turn: (ms, status) of each."""
+    taken = {name: [] for name in proxies}
+    with contextlib.ExitStack() as stack:
+        connections = {}
+        for name, proxy in proxies.items():
+            connections[name] = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+            stack.callback(connections[name].close)
+        for turn in range(TURNS_WARMING_UP + count):
+            for name in sorted(connections, reverse=turn % 2 == 1):
+                taken[name].append(time_request(connections[name]))
+    return taken
+
+
+def summarize(taken):
+    """A host's first requests find no lease yet. They are told apart, and so is what was refused."""
+    first, rest = taken[:TURNS_WARMING_UP], taken[TURNS_WARMING_UP:]
+    latencies = sorted(ms for ms, _ in rest)
+    return {"requests": len(rest), "p50_ms": statistics.median(latencies),
+            "p99_ms": percentile(latencies, 0.99), "not_200": sum(status != 200 for _, status in rest),
+            "not_200_of_first": sum(status != 200 for _, status in first), "first_ms": first[0][0]}
+
+
+def measure_latency(folder, args, redis):
+    with contextlib.ExitStack() as stack:
+        fake = stack.enter_context(programs.FakeServer(folder, "--rpm", "0", build=args.build))
+        config = {"limit": 1_000_000, "window": 60, "upstream": fake.url}
+        proxies = {}
+        for label, store in (("leases", redis), ("alone", None)):
+            [proxies[label]] = stack.enter_context(hosts(folder, args.build, 1, store, label=label, **config))
+        taken = time_requests(proxies, args.requests)
+    return {name: summarize(of_one) for name, of_one in taken.items()}
+
+
+def measure_script(redis):
+    """A script for each request. redis-benchmark keeps CLIENTS connections busy and does nothing else."""
+    sha = redis.ask("SCRIPT", "LOAD", COUNT_SCRIPT)
+    ran = subprocess.run(["redis-benchmark", "-p", str(redis.port), "-c", str(CLIENTS), "-n", "20000",
+                          "--csv", "--precision", "3", "EVALSHA", sha, "1", "counter", "1000000000"],
+                         capture_output=True, text=True, check=True, timeout=120)
+    names, values = (line.replace('"', "").split(",") for line in ran.stdout.strip().splitlines()[-2:])
+    row = dict(zip(names, values))
+    return {"per_second": float(row["rps"]), "p50_ms": float(row["p50_latency_ms"]),
+            "p99_ms": float(row["p99_latency_ms"])}
+
+
+def measure_decisions(build):
+    """Weir's own decision: its rate by the limiter's benchmark, which tells no percentiles."""
+    ran = subprocess.run([programs.binary("weir-bench-limiter", build), "--only", "admit_1_scope", "--json"],
+                         capture_output=True, text=True, check=True, timeout=120)
+    benchmarks = {one["name"]: one for one in json.loads(ran.stdout)["benchmarks"]}
+    return benchmarks["admit_1_scope"]["ops_per_second"]
+
+
+class Charge(ctypes.Structure):
+    """weir_charge_t."""
+    _fields_ = [("limiter", ctypes.c_uint64 * 2), ("units", ctypes.c_uint64)]
+
+
+def time_decisions(build, count=200_000):
+    """Single decisions from Python, admitted and closed: two calls by ctypes, and a clock read, are in it."""
+    program = pathlib.Path(programs.binary("weir-proxy", build))
+    lib = ctypes.CDLL(str(program.parents[1] / "shm" / "libweir.so.0"))
+    lib.weir_last_error.restype = ctypes.c_char_p
+
+    def call(name, *arguments):
+        if getattr(lib, name)(*arguments) != 0:
+            raise SystemExit(f"{name}: {lib.weir_last_error().decode()}")
+
+    segment, actor, ticket = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_uint64()
+    charge, taken = Charge(units=1), []
+    with programs.segment("decide") as name:
+        call("weir_open", name.encode(), None, ctypes.byref(segment))
+        call("weir_join", segment, b"bench", ctypes.byref(actor))
+        call("weir_limiter", segment, b"key", b"bench", 0, ctypes.c_uint64(60_000), ctypes.c_uint64(10**9),
+             ctypes.byref(charge))
+        admit, close, clock = lib.weir_admit, lib.weir_ticket_close, time.perf_counter_ns
+        at, out = ctypes.byref(charge), ctypes.byref(ticket)
+        one, none = ctypes.c_size_t(1), ctypes.c_size_t(0)
+        for _ in range(count):
+            began = clock()
+            refused = admit(actor, at, one, None, none, out, None) or close(actor, ticket)
+            taken.append(clock() - began)
+            if refused:
+                raise SystemExit(f"a decision was {refused}")
+        lib.weir_leave(actor)
+        lib.weir_close(segment)
+    taken.sort()
+    return {"p50_us": percentile(taken, 0.5) / 1000, "p99_us": percentile(taken, 0.99) / 1000}
+
+
+def print_results(results):
+    share, script, own = results["sharing"], results["script_per_request"], results["decision"]
+    print(f"two hosts, {share['limit']} a window of {share['window_seconds']:g} s, {share['windows']:g} "
+          f"windows; offered {share['offered_per_s']:.1f}/s, 95 to 5")
+    print(f"  admitted {share['admitted']} of {share['offered']}, errors {share['errors']}")
+    print(f"  fullest window {share['fullest_window']} (not allowing for transit "
+          f"{share['fullest_window_by_arrival']}), the last {100 * share['last_window_utilisation']:.1f} %")
+    print(f"  EVALSHA {share['evalsha']}: {share['evalsha_per_admitted']:.3f} per admitted request, "
+          f"{share['evalsha_per_host_and_second']:.2f} per host and second")
+    for name, taken in results["latency"].items():
+        print(f"latency, {name}: p50 {taken['p50_ms']:.3f} ms, p99 {taken['p99_ms']:.3f} ms "
+              f"({taken['requests']} requests, {taken['not_200']} not 200); before, of the first "
+              f"{TURNS_WARMING_UP} {taken['not_200_of_first']} not 200, the very first "
+              f"{taken['first_ms']:.1f} ms")
+    print(f"a script per request, {CLIENTS} connections: {script['per_second']:,.0f}/s, "
+          f"p50 {script['p50_ms']:.3f} ms, p99 {script['p99_ms']:.3f} ms")
+    print(f"a decision of Weir: {own['per_second']:,.0f}/s in one process")
+    print(f"  from Python, calls by ctypes included: p50 {own['from_python']['p50_us']:.2f} us, "
+          f"p99 {own['from_python']['p99_us']:.2f} us")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", help="the build directory (build/ci)")
+    parser.add_argument("--limit", type=int, default=1000, help="requests in a window (1000)")
+    parser.add_argument("--window", type=float, default=30, help="seconds (30)")
+    parser.add_argument("--windows", type=float, default=2.5, help="how long to send, in windows (2.5)")
+    parser.add_argument("--requests", type=int, default=3000,
+                        help="to each proxy, for the latency (3000)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything it started is ended
+    for needed in ("redis-server", "redis-benchmark"):
+        if not shutil.which(needed):
+            print(f"skipped: there is no {needed} on this host")
+            return SKIPPED
+
+    with tempfile.TemporaryDirectory(prefix="weir-hosts-") as folder, Redis(folder) as redis:
+        results = {"sharing": measure_sharing(folder, args, redis),
+                   "latency": measure_latency(folder, args, redis),
+                   "script_per_request": measure_script(redis),
+                   "decision": {"per_second": measure_decisions(args.build),
+                                "from_python": time_decisions(args.build)}}
+    if args.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print_results(results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
