@@ -20,6 +20,9 @@ constexpr int kRests[] = {1, 2, 5};
 /// Refused requests count as demand for a while: this part of a window.
 constexpr double kPressureFades = 0.25;
 
+/// On a busy machine a process may do nothing for a while, and what waits in it waits as much longer.
+constexpr shm::Nanos kHeldUpMost = std::chrono::seconds(1);
+
 }  // namespace
 
 LeaseLimit::LeaseLimit(shm::Nanos window, shm::Nanos patience, bool fresh) noexcept
@@ -54,20 +57,25 @@ void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now) {
     pressure_ += static_cast<double>(wanted);
     const bool in_flight = window_ == shm::Nanos(0) && reading.used != 0;
     if (charged != 0 || wanted != 0 || in_flight) busy_at_ = now;
-    if (wanted != 0) wants_.emplace_back(now, reading_.wanted);
+    if (wanted != 0) {
+        wants_.emplace_back(now, reading_.wanted);
+        wanted_at_ = now;
+    }
     reading_ = reading;
     observed_ = now;
     count_waiting(now);
 }
 
-/// Nobody waits for longer than `patience_`. So what is wanted and not relieved, beyond what has been wanted
-/// since then, is from requests whose process died.
+/// Nobody waits for longer than `patience_`, so no more wait than have begun to within that time. Those whose
+/// process died are never relieved. They show when nobody can be waiting any more, however long a process was
+/// held up; taken for dead too soon, one that is late would hide another behind it for as long as any come.
 void LeaseLimit::count_waiting(shm::Nanos now) {
     while (!wants_.empty() && wants_.front().first + patience_ < now) wants_.pop_front();
     const std::uint64_t lately = wants_.empty() ? 0 : reading_.wanted - wants_.front().second;
-    const std::uint64_t waiting = reading_.wanted - reading_.relieved - leaked_;
-    if (waiting > lately) leaked_ += waiting - lately;
-    outstanding_ = std::min({reading_.full, waiting, lately});
+    const std::uint64_t open = reading_.wanted - reading_.relieved;
+    if (now > wanted_at_ + patience_ + kHeldUpMost) leaked_ = open;
+    if (open < leaked_) leaked_ = 0;
+    outstanding_ = std::min({reading_.full, open - leaked_, lately});
 }
 
 /// What a steady stream uses in kAheadUnits. A burst is none: both of the latest whole units of time must

@@ -69,6 +69,7 @@ class LeaseLimit {
     double pressure_ = 0;      // units refused lately, fading away
     shm::Nanos observed_{};
     std::deque<std::pair<shm::Nanos, std::uint64_t>> wants_;  // when `wanted` had reached what, of late
+    shm::Nanos wanted_at_{};                                  // the latest of them
     shm::Units leaked_ = 0;                                   // wanted by requests that died waiting
     shm::Units outstanding_ = 0;                              // wanted by requests that wait now
     shm::Nanos busy_at_{};                                    // the latest sign of use

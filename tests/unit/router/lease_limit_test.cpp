@@ -56,6 +56,31 @@ TEST_CASE("waiting requests are urgent, and are asked for exactly") {
     }
 }
 
+TEST_CASE("a request that overstays hides none of those that come after it") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(0, 0, 0, 0, 0), 10s);
+    limit.observe(reading(1, 1, 1, 1, 0), 10s + 1ms);
+    // Its process was held up, and it gives up late; others wait one after the other, without a gap.
+    limit.observe(reading(1, 1, 1, 1, 0), 10s + 30ms);
+    CHECK_FALSE(limit.urgent(10s + 30ms));
+    for (std::uint64_t i = 2; i < 20; ++i) {
+        const Nanos now = 10s + 31ms + static_cast<int>(i) * 20ms;
+        limit.observe(reading(1, 1, 1, i, i - 1), now);
+        CHECK(limit.urgent(now));
+        CHECK(limit.report().need == 2);
+    }
+}
+
+TEST_CASE("those that died waiting are forgotten once nobody has waited for long") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(0, 0, 0, 0, 0), 10s);
+    limit.observe(reading(0, 0, 0, 5, 0), 10s + 1ms);
+    limit.observe(reading(0, 0, 0, 5, 0), 12s);
+    // Three more come, two of which have gone by now.
+    limit.observe(reading(0, 0, 0, 8, 2), 13s);
+    CHECK(limit.report().need == 1);
+}
+
 TEST_CASE("what is wanted of a limit before its coordinator came is not wanted now") {
     LeaseLimit limit(60s, kPatience, false);
     limit.observe(reading(0, 0, 500, 5000, 4900), 10s);
