@@ -32,7 +32,8 @@ LimitSet::LimitSet(std::string_view kind, std::string_view name,
         add(by_model_[model], "model_per_" + own, owner + "/" + model, token_unit, window, units);
     }
     if (limits.max_parallel_requests) {
-        hold_ = router::look_up_gauge(segment, kind, name, *limits.max_parallel_requests);
+        hold_ = router::Hold{own, owner, *limits.max_parallel_requests, false, {}};
+        hold_->look_up(segment);
     }
 }
 
@@ -41,7 +42,7 @@ void LimitSet::append(std::string_view model, CallerScopes& out) {
     if (const auto own = by_model_.find(model); own != by_model_.end()) {
         for (router::Scope& scope : own->second) out.windows.push_back(&scope);
     }
-    if (hold_) out.holds.push_back(*hold_);
+    if (hold_) out.holds.push_back(&*hold_);
 }
 
 std::size_t windows_max(const router::CallerLimitsConfig& limits) noexcept {

@@ -22,8 +22,8 @@ namespace weir::proxy {
 class LimitSet;
 struct CallerScopes {
     std::vector<router::Scope*> windows;
-    std::vector<shm::Gauge> holds;
-    std::shared_ptr<LimitSet> end_user;  ///< kept for as long as `windows` points into it
+    std::vector<router::Hold*> holds;
+    std::shared_ptr<LimitSet> end_user;  ///< kept for as long as the pointers may point into it
     void clear() noexcept {
         windows.clear();
         holds.clear();
@@ -48,7 +48,7 @@ class LimitSet {
  private:
     std::deque<router::Scope> windows_;
     std::map<std::string, std::deque<router::Scope>, std::less<>> by_model_;
-    std::optional<shm::Gauge> hold_;
+    std::optional<router::Hold> hold_;
 };
 
 }  // namespace weir::proxy

@@ -55,8 +55,10 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 
 Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
     : config_(config), segment_(segment) {
-    if (const auto most = config.global_max_parallel_requests)
-        everybody_ = segment.gauge("global", "requests", *most);
+    if (const auto most = config.global_max_parallel_requests) {
+        everybody_ = router::Hold{"global", "requests", *most, true, {}};
+        everybody_->look_up(segment);
+    }
     if (config.key_limits_count_input_only) token_unit_ = shm::Unit::input_tokens;
     if (config.key_limits_count_output_only) token_unit_ = shm::Unit::output_tokens;
     if (!config.master_key.empty()) {
@@ -152,7 +154,7 @@ std::optional<router::ApiError> Keys::check_model(const Identity& identity,
 void Keys::scopes_for(const Identity& identity, std::string_view model, std::string_view end_user,
                       CallerScopes& out) {
     out.clear();
-    if (everybody_) out.holds.push_back(*everybody_);
+    if (everybody_) out.holds.push_back(&*everybody_);
     for (const auto& set : identity.limits) set->append(model, out);
     if (end_user.empty()) return;
     out.end_user = end_user_set(identity, end_user);

@@ -75,7 +75,7 @@ class Keys {
     std::unordered_map<Digest, std::unique_ptr<Identity>, DigestHash> identities_;
     std::map<std::string, std::shared_ptr<LimitSet>> owners_;  // by kind and name
     std::unordered_map<std::string, std::shared_ptr<LimitSet>> end_users_;
-    std::optional<shm::Gauge> everybody_;  // global_max_parallel_requests
+    std::optional<router::Hold> everybody_;  // global_max_parallel_requests
     Identity anybody_{"anonymous", nullptr, {}};
 };
 

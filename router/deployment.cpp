@@ -16,6 +16,7 @@ Deployment::Deployment(const DeploymentConfig& config, const RouterConfig& gener
                        shm::Segment& segment, const Url& url, Upstream& upstream)
     : config_(config),
       upstream_(upstream),
+      hold_{"deployment", config.id, config.max_parallel_requests.value_or(0), false, {}},
       model_json_(json_string(config.model)),
       wildcard_(config.model.find('*') != std::string::npos),
       form_(config, url) {
@@ -66,7 +67,7 @@ void Deployment::look_up(shm::Segment& segment) {
     for (auto& [priority, share] : shares_) {
         for (Scope& scope : share.scopes) scope.look_up(segment);
     }
-    in_flight_ = look_up_gauge(segment, "deployment", config_.id, config_.max_parallel_requests.value_or(0));
+    hold_.look_up(segment);
     health_ = segment.health("deployment", config_.id);
 }
 

@@ -37,7 +37,8 @@ class Deployment {
     Share* share(std::string_view priority) noexcept;
     const Share* share(std::string_view priority) const noexcept;
 
-    shm::Gauge in_flight() const noexcept { return in_flight_; }
+    shm::Gauge in_flight() const noexcept { return hold_.gauge; }
+    const Hold& hold() const noexcept { return hold_; }
     shm::Health health() const noexcept { return health_; }
     CostPolicy cost_policy() const noexcept { return config_.cost_policy; }
     Upstream& upstream() const noexcept { return upstream_; }
@@ -66,7 +67,7 @@ class Deployment {
     Upstream& upstream_;
     std::vector<Scope> scopes_;
     std::map<std::string, Share, std::less<>> shares_;  // "" is the default; empty if not configured
-    shm::Gauge in_flight_;
+    Hold hold_;  // what is in flight
     shm::Health health_;
     std::string model_json_;
     bool wildcard_;

@@ -23,19 +23,17 @@ class Asked {
             scopes_[charges_count_] = &share_->scopes[i];
             charges_[charges_count_++] = {share_->scopes[i].limiter, charges_[deployments_ + i].units};
         }
-        for (const shm::Gauge& hold : caller.holds) {
-            if (holds_count_ < holds_.size()) holds_[holds_count_++] = hold;
-        }
-        if (holds_count_ < holds_.size()) holds_[holds_count_++] = deployment.in_flight();
+        for (const Hold* hold : caller.holds) add(*hold);
+        add(deployment.hold());
     }
 
     shm::Demand demand() const {
-        return {{charges_.data(), charges_count_}, {holds_.data(), holds_count_}};
+        return {{charges_.data(), charges_count_}, {gauges_.data(), holds_count_}};
     }
     Scope& scope(std::size_t index) const { return *scopes_[index]; }
-    shm::Gauge hold(std::size_t index) const { return holds_[index]; }
+    const Hold& hold(std::size_t index) const { return *holds_[index]; }
     shm::Shortage shortage(const shm::Refusal& why) const {
-        if (why.in_holds) return shm::Shortage(holds_[why.index]);
+        if (why.in_holds) return shm::Shortage(gauges_[why.index]);
         return shm::Shortage(charges_[why.index].limiter, charges_[why.index].units);
     }
 
@@ -93,10 +91,17 @@ class Asked {
         charges_[charges_count_++] = {scope.limiter, reserved_for(scope, costs)};
     }
 
+    void add(const Hold& hold) {
+        if (holds_count_ == holds_.size()) return;
+        holds_[holds_count_] = &hold;
+        gauges_[holds_count_++] = hold.gauge;
+    }
+
     Deployment::Share* share_;
     std::array<shm::Charge, shm::kScopesMax> charges_;
     std::array<Scope*, shm::kScopesMax> scopes_;
-    std::array<shm::Gauge, shm::kScopesMax> holds_;
+    std::array<shm::Gauge, shm::kScopesMax> gauges_;
+    std::array<const Hold*, shm::kScopesMax> holds_;
     std::size_t charges_count_ = 0;
     std::size_t holds_count_ = 0;
     std::size_t deployments_ = 0;  // the first of the deployment's charges
@@ -108,6 +113,7 @@ shm::Admission admit(shm::Segment& segment, shm::Participant& participant, Deplo
     auto admission = participant.admit(Asked(deployment, caller, bill).demand(), now);
     if (admission.admitted() || admission.refusal.reason != shm::Refused::evicted) return admission;
     for (Scope* scope : caller.scopes) scope->look_up(segment);
+    for (Hold* hold : caller.holds) hold->look_up(segment);
     deployment.look_up(segment);
     return participant.admit(Asked(deployment, caller, bill).demand(), now);
 }
@@ -131,7 +137,7 @@ NoPlace no_place(const shm::Refusal& why, const Asked& asked, const CallerLimits
     refusal.reason = why.reason;
     refusal.callers = why.index < (why.in_holds ? caller.holds.size() : caller.scopes.size());
     if (why.in_holds) {
-        refusal.hold = asked.hold(why.index);
+        refusal.hold = &asked.hold(why.index);
     } else {
         refusal.scope = &asked.scope(why.index);
     }
@@ -149,10 +155,22 @@ std::string_view unit_name(shm::Unit unit) {
     return "units";
 }
 
+double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
+
+/// The limit that refused, and how much it allows.
+std::string which_limit(const NoPlace& refusal) {
+    if (refusal.scope != nullptr) {
+        const Scope& scope = *refusal.scope;
+        return fmt::format("{} '{}' allows {} {} in {:g} s{}", scope.kind, scope.name, scope.limit,
+                           unit_name(scope.unit), seconds(scope.window),
+                           refusal.by_share ? ", and this priority has had its share" : "");
+    }
+    const Hold& hold = *refusal.hold;
+    return fmt::format("too many requests in flight: {} '{}' allows {}", hold.kind, hold.name, hold.max);
+}
+
 /// Stands for a deployment without limits.
 constexpr std::uint64_t kPlacesMost = 1'000'000;
-
-double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
 
@@ -231,15 +249,7 @@ ApiError to_error(const NoPlace& refusal, std::string_view model) {
     error.type = "throttling_error";
     error.status = 429;
     error.retry_after = refusal.retry_after;
-    std::string what;
-    if (refusal.scope == nullptr) {
-        what = "too many requests in flight";
-    } else {
-        const Scope& scope = *refusal.scope;
-        what = fmt::format("{} '{}' allows {} {} in {:g} s{}", scope.kind, scope.name, scope.limit,
-                           unit_name(scope.unit), seconds(scope.window),
-                           refusal.by_share ? ", and this priority has had its share" : "");
-    }
+    const std::string what = which_limit(refusal);
     if (refusal.reason == shm::Refused::never_fits) {
         error.status = 400;
         error.type = "invalid_request_error";

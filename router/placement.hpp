@@ -21,7 +21,7 @@ namespace weir::router {
 /// What a caller's own limits are: of its key, its team, its user. Must outlive the request.
 struct CallerLimits {
     std::span<Scope* const> scopes;
-    std::span<const shm::Gauge> holds;
+    std::span<Hold* const> holds;
     std::string_view priority{};  ///< whose share of the deployments' limits it takes; may be empty
 };
 
@@ -46,10 +46,10 @@ struct Placement {
 /// Why none did.
 struct NoPlace {
     shm::Refused reason = shm::Refused::over_limit;
-    const Scope* scope = nullptr;           ///< the limit that refused; null if a gauge did
+    const Scope* scope = nullptr;           ///< the limit that refused; null if `hold` did
     std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
     bool callers = false;                   ///< one of the caller's limits did: no deployment helps
-    shm::Gauge hold;                        ///< the gauge that refused; empty if a limit did
+    const Hold* hold = nullptr;             ///< what has too much in flight; null if `scope` refused
     bool by_share = false;  ///< `scope` has room, but not for the caller's priority
     shm::Shortage shortage;  ///< the first shared limit of which this host might be given more
 };

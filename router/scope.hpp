@@ -28,11 +28,20 @@ struct Scope {
     }
 };
 
-/// Finds or makes a gauge, shared among hosts as the limits are; `max` 0 means none.
-inline shm::Gauge look_up_gauge(shm::Segment& segment, std::string_view kind, std::string_view name,
-                                shm::Units max) {
-    return segment.shared() ? segment.shared_gauge(kind, name, max) : segment.gauge(kind, name, max);
-}
+/// One limit on what is in flight at any moment, of a deployment, a key, a team …
+struct Hold {
+    std::string kind;    ///< as a Scope's
+    std::string name;    ///< within the kind
+    shm::Units max = 0;  ///< 0: none, it only counts
+    bool local = false;  ///< of this host alone, even if it shares its limits with others
+    shm::Gauge gauge;
+
+    /// Finds or makes its gauge; to be called again when a handle was evicted.
+    void look_up(shm::Segment& segment) {
+        gauge = segment.shared() && !local ? segment.shared_gauge(kind, name, max)
+                                           : segment.gauge(kind, name, max);
+    }
+};
 
 /// What a request is expected to use, before it is sent.
 struct Estimate {

@@ -44,9 +44,10 @@ LaneName lane_of(const Scope& scope) noexcept {
     return {scope.kind, scope.name, static_cast<std::uint64_t>(scope.window.count()) * 4 + unit};
 }
 
-/// A gauge has no name here, so its lane is known to this process only.
-LaneName lane_of(const shm::Gauge& hold) noexcept {
-    return {{}, {}, reinterpret_cast<std::uintptr_t>(hold.record)};
+/// A slot in flight comes free at any time, of which nobody can claim a part beforehand: the lane has no
+/// name that other processes would know.
+LaneName lane_of(const Hold& hold) noexcept {
+    return {{}, {}, reinterpret_cast<std::uintptr_t>(hold.gauge.record)};
 }
 
 }  // namespace
@@ -190,8 +191,8 @@ std::optional<LaneName> Search::busy_lane() const {
     for (const Scope* scope : caller.scopes) {
         if (const LaneName lane = router::lane_of(*scope); busy(lane)) return lane;
     }
-    for (const shm::Gauge& hold : caller.holds) {
-        if (const LaneName lane = router::lane_of(hold); busy(lane)) return lane;
+    for (const Hold* hold : caller.holds) {
+        if (const LaneName lane = router::lane_of(*hold); busy(lane)) return lane;
     }
     if (busy(group_lane())) return group_lane();
     return std::nullopt;
@@ -206,7 +207,7 @@ LaneName Search::group_lane() const noexcept {
 
 LaneName Search::lane_of(const NoPlace& refusal) const noexcept {
     if (!refusal.callers) return group_lane();
-    return refusal.scope != nullptr ? router::lane_of(*refusal.scope) : router::lane_of(refusal.hold);
+    return refusal.scope != nullptr ? router::lane_of(*refusal.scope) : router::lane_of(*refusal.hold);
 }
 
 }  // namespace weir::router

@@ -26,6 +26,12 @@ RawAnswer ask(Proxy& proxy, const std::string& key, const std::string& body = kC
     return proxy.client().post("/v1/chat/completions", body, bearer(key));
 }
 
+/// The id that the only deployment has by default.
+std::string model_id(Proxy& proxy) {
+    const RawAnswer info = proxy.client().get("/model/info", kKey);
+    return Json::parse(info.body)["data"][0]["model_info"]["id"];
+}
+
 /// What every refusal by a limit must have.
 void check_refusal(const RawAnswer& answer, const std::string& scope) {
     CHECK(answer.status == 429);
@@ -135,26 +141,36 @@ TEST_CASE("A request that waits is answered when the window comes back, and its 
     if (std::chrono::steady_clock::now() - began < 3 * kWindow) CHECK(hasty.status == 429);
 }
 
-TEST_CASE("Requests in flight are limited by key and over all, and freed when a client leaves") {
+TEST_CASE("Requests in flight are limited by every scope, named, and freed when a client leaves") {
     Upstream upstream;
-    const bool global = GENERATE(false, true);
-    std::string config = configured("",
-                                    "  keys: [{name: app, key: sk-app, max_parallel_requests: 1}]\n"
-                                    "  clients: {half_closed_timeout_seconds: 0.05}\n");
-    if (global) {
-        config = kConfig;
-        config.replace(config.find("sk-test}"), 8, "sk-test, global_max_parallel_requests: 1}");
-        config += "  clients: {half_closed_timeout_seconds: 0.05}\n";
-    }
-    const std::string key = global ? "sk-test" : "sk-app";
+    struct Way {
+        std::string key, user, team, end_user, deployment, general;  // what each may have in flight
+        std::string said;
+    };
+    const std::string one = "max_parallel_requests: 1";
+    const Way way = GENERATE_COPY(values<Way>({
+        {", " + one, "", "", "", "", "", "api_key 'app' allows 1"},
+        {"", ", " + one, "", "", "", "", "user 'ann' allows 1"},
+        {"", "", ", " + one, "", "", "", "team 'blue' allows 1"},
+        {"", "", "", ", end_user: {" + one + "}", "", "", "end_user 'app/eve' allows 1"},
+        {"", "", "", "", ", " + one, "", "allows 1"},
+        {"", "", "", "", "", ", global_" + one, "global 'requests' allows 1"},
+    }));
+    std::string config = configured(
+        way.deployment, "  keys: [{name: app, key: sk-app, user: ann, team: blue" + way.key + way.end_user +
+                            "}]\n  users: [{name: ann" + way.user + "}]\n  teams: [{name: blue" + way.team +
+                            "}]\n  clients: {half_closed_timeout_seconds: 0.05}\n");
+    config.replace(config.find("sk-test}"), 7, "sk-test" + way.general);
     Proxy proxy(config, upstream.url());
+    const std::string body = R"({"model":"gpt","user":"eve","messages":[]})";
     upstream.script(R"([{"stall_ms":60000}])");
     RawClient busy = proxy.client();
-    busy.ask("POST", "/v1/chat/completions", kChat, bearer(key));
+    busy.ask("POST", "/v1/chat/completions", body, bearer("sk-app"));
     REQUIRE(soon([&] { return !upstream.arrivals().empty(); }));
-    check_refusal(ask(proxy, key), "in flight");
+    const std::string deployment = way.deployment.empty() ? "" : "deployment '" + model_id(proxy) + "' ";
+    check_refusal(ask(proxy, "sk-app", body), "too many requests in flight: " + deployment + way.said);
     busy.leave();
-    CHECK(soon([&] { return ask(proxy, key).status == 200; }));
+    CHECK(soon([&] { return ask(proxy, "sk-app", body).status == 200; }));
 }
 
 TEST_CASE("A key may be blocked, expired, confined to models or have names of its own for them") {

@@ -343,9 +343,11 @@ TEST_CASE("under its caller's limits a request counts once, however often it is 
     Scope tokens{"key", "k", Unit::tokens, 60s, 1000, {}};
     for (Scope* scope : {&requests, &tokens}) scope->look_up(rig.router().segment());
     Scope* const scopes[] = {&requests, &tokens};
-    const auto gauge = rig.router().segment().gauge("key", "k", 5);
+    Hold running{"key", "k", 5, false, {}};
+    running.look_up(rig.router().segment());
+    Hold* const holds[] = {&running};
     Request options;
-    options.caller = {scopes, {&gauge, 1}};
+    options.caller = {scopes, holds};
     auto& me = rig.router().participant();
     {
         Asked asked(rig, R"({"model":"m","messages":[],"max_tokens":50,"num_retries":1})", options);
@@ -361,7 +363,7 @@ TEST_CASE("under its caller's limits a request counts once, however often it is 
     }
     CHECK(me.usage(requests.limiter, weir::shm::now()).used == 2);
     CHECK(me.usage(tokens.limiter, weir::shm::now()).used == kUsed);
-    CHECK(me.in_flight(gauge) == 0);
+    CHECK(me.in_flight(running.gauge) == 0);
 }
 
 TEST_CASE("a retry is another request for the deployment's limit, and is refused by it") {
