@@ -6,6 +6,7 @@
 // Thread safety: none. Pure: time comes in as an argument, and the segment through LeaseAccess.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,7 +40,11 @@ struct LeaseTiming {
     shm::Nanos patience = std::chrono::milliseconds(20);  ///< of requests that wait for a lease
     shm::Nanos first_contact = std::chrono::seconds(1);   ///< then a new host does without
     shm::Nanos retry_most = std::chrono::seconds(1);      ///< between attempts
-    shm::Nanos renew() const noexcept { return lease / 3; }
+    /// When a lease is renewed in any case. What is left of its time then is for attempts that fail.
+    shm::Nanos renew() const noexcept {
+        const shm::Nanos spare = std::chrono::seconds(5);
+        return std::max(lease / 3, std::min(lease * 2 / 3, lease - spare));
+    }
 };
 
 struct LeaseRules {

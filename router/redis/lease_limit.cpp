@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <numeric>
 
 namespace weir::router {
 namespace {
@@ -14,8 +16,28 @@ constexpr std::uint64_t kChargedMask = (std::uint64_t{1} << 40) - 1;
 constexpr shm::Units kAheadUnits = 8;
 constexpr shm::Units kLowUnits = 2;
 
+/// A slow stream need not have been seen in every unit of time, but in so many of those looked back at; and
+/// its lease is idle only after so many without a sign of it.
+constexpr std::ptrdiff_t kSeenUnits = 3;
+constexpr int kSlowUnits = 4;
+
+/// A burst that has had to ask so often, within this unit of time and the last, is given a part of what it
+/// has used in them in advance.
+constexpr unsigned kManyRaises = 8;
+constexpr shm::Units kBurstPart = 4;
+
 /// How long, in units of time, asking rests after the first, the second and every further vain attempt.
 constexpr int kRests[] = {1, 2, 5};
+
+/// How long a stream that runs low rests when it has been given less than it has asked for.
+constexpr int kScarceRest = 10;
+
+/// A fall in what is used is reported after a unit of time if it is a good part, both of what was reported
+/// and of the limit; otherwise after several.
+constexpr shm::Units kGoodPart = 4;
+constexpr shm::Units kGoodPartOfLimit = 32;
+constexpr shm::Units kSmallPart = 16;
+constexpr int kFallUnits = 8;
 
 /// Refused requests count as demand for a while: this part of a window.
 constexpr double kPressureFades = 0.25;
@@ -43,12 +65,7 @@ void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now) {
         reading_.charged = reading.charged;
         seen_ = true;
     }
-    if (slot != slot_) {
-        flow_[2] = slot == slot_ + 1 ? flow_[1] : 0;
-        flow_[1] = slot == slot_ + 1 ? flow_[0] : 0;
-        flow_[0] = 0;
-        slot_ = slot;
-    }
+    if (slot != slot_) turn_to(slot);
     const shm::Units charged = (reading.charged - reading_.charged) & kChargedMask;
     const shm::Units wanted = reading.wanted - reading_.wanted;
     flow_[0] += charged;
@@ -66,6 +83,15 @@ void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now) {
     count_waiting(now);
 }
 
+void LeaseLimit::turn_to(std::int64_t slot) noexcept {
+    const auto gone = static_cast<std::size_t>(std::clamp<std::int64_t>(slot - slot_, 0, kFlows));
+    std::shift_right(flow_.begin(), flow_.end(), static_cast<std::ptrdiff_t>(gone));
+    std::fill_n(flow_.begin(), gone, 0);
+    raises_before_ = gone == 1 ? raises_ : 0;
+    raises_ = 0;
+    slot_ = slot;
+}
+
 /// Nobody waits for longer than `patience_`, so no more wait than have begun to within that time. Those whose
 /// process died are never relieved. They show when nobody can be waiting any more, however long a process was
 /// held up; taken for dead too soon, one that is late would hide another behind it for as long as any come.
@@ -78,10 +104,29 @@ void LeaseLimit::count_waiting(shm::Nanos now) {
     outstanding_ = std::min({reading_.full, open - leaked_, lately});
 }
 
-/// What a steady stream uses in kAheadUnits. A burst is none: both of the latest whole units of time must
-/// have seen it.
+/// Whether the latest whole units of time have seen a stream, however slow, and no single burst.
+bool LeaseLimit::streams() const noexcept {
+    return std::count_if(flow_.begin() + 1, flow_.end(), [](auto units) { return units != 0; }) >= kSeenUnits;
+}
+
+/// What a steady stream uses in kAheadUnits, which is as far as is looked back. A burst is none: a stream
+/// that begins must have been seen by both of the latest whole units of time, and what the largest of them
+/// saw does not count for one that goes on.
+shm::Units LeaseLimit::stream() const noexcept {
+    const shm::Units young = std::min(flow_[1], flow_[2]) * kAheadUnits;
+    if (!streams()) return young;
+    const shm::Units all = std::accumulate(flow_.begin() + 1, flow_.end(), shm::Units{0});
+    return std::max(young, all - *std::max_element(flow_.begin() + 1, flow_.end()));
+}
+
+bool LeaseLimit::idle(shm::Nanos now) const noexcept {
+    return now - busy_at_ >= unit_ * (streams() ? kSlowUnits : 1);
+}
+
 shm::Units LeaseLimit::headroom() const noexcept {
-    return std::min(flow_[1], flow_[2]) * kAheadUnits;
+    if (idle(observed_)) return 0;
+    const bool burst = raises_ + raises_before_ >= kManyRaises;
+    return std::max(stream(), burst ? (flow_[0] + flow_[1]) / kBurstPart : 0);
 }
 
 shm::Units LeaseLimit::need() const noexcept {
@@ -98,7 +143,7 @@ shm::Units LeaseLimit::charge() const noexcept {
 
 std::optional<shm::Units> LeaseLimit::surplus(shm::Nanos now) const noexcept {
     if (reading_.lease == 0 || outstanding_ != 0) return std::nullopt;
-    if (now - busy_at_ >= unit_) return 0;
+    if (idle(now)) return 0;
     const shm::Units enough = ask() + ask() / 4 + 1;
     // The first two units of time of a stream have no rate yet; what it was given stays meanwhile.
     if (flow_[1] == 0 || flow_[2] == 0 || reading_.lease <= enough) return std::nullopt;
@@ -111,12 +156,15 @@ bool LeaseLimit::urgent(shm::Nanos now) const noexcept {
 
 bool LeaseLimit::due(shm::Nanos now) const noexcept {
     if (urgent(now)) return true;
-    const shm::Units low = std::min(flow_[1], flow_[2]) * kLowUnits;
+    const shm::Units low = idle(now) ? 0 : stream() * kLowUnits / kAheadUnits;
     const bool soon_short = reading_.lease < reading_.used + low && ask() > reading_.lease;
     if (soon_short && now >= content_until_) return true;
     if (now - reported_at_ < unit_) return false;
     const shm::Units charge = this->charge();
-    return charge > reported_ || reported_ - charge >= std::max<shm::Units>(1, reported_ / 16);
+    if (charge >= reported_) return charge > reported_;
+    const shm::Units fall = reported_ - charge;
+    if (fall >= std::max(reported_ / kGoodPart, reading_.full / kGoodPartOfLimit)) return true;
+    return fall >= reported_ / kSmallPart && now - reported_at_ >= unit_ * kFallUnits;
 }
 
 bool LeaseLimit::active() const noexcept {
@@ -138,13 +186,14 @@ LeaseReport LeaseLimit::report() const noexcept {
 void LeaseLimit::answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept {
     reported_ = std::max({lease, report.hold, report.used});
     reported_at_ = now;
-    content_until_ = now + unit_ * (lease < report.ask ? kRests[2] : 1);
+    content_until_ = now + unit_ * (lease < report.ask ? kScarceRest : 1);
     if (report.need <= report.hold) return;
+    ++raises_;
     if (lease >= report.need) {
         fruitless_ = 0;
         barren_until_ = {};
     } else {
-        barren_until_ = now + unit_ * kRests[std::min<unsigned>(fruitless_, 2)];
+        barren_until_ = now + unit_ * kRests[std::min<std::size_t>(fruitless_, std::size(kRests) - 1)];
         ++fruitless_;
     }
 }

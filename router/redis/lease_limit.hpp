@@ -6,6 +6,7 @@
 // Thread safety: none. Pure: time comes in as an argument.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -52,6 +53,10 @@ class LeaseLimit {
     shm::Nanos unit() const noexcept { return unit_; }
 
  private:
+    void turn_to(std::int64_t slot) noexcept;
+    bool streams() const noexcept;
+    bool idle(shm::Nanos now) const noexcept;
+    shm::Units stream() const noexcept;
     shm::Units headroom() const noexcept;
     shm::Units ask() const noexcept;
     shm::Units need() const noexcept;
@@ -64,8 +69,11 @@ class LeaseLimit {
     shm::Nanos unit_;
     shm::LeaseReading reading_;
     bool seen_ = false;
-    std::int64_t slot_ = 0;    // the number of the unit of time that flow_[0] counts
-    shm::Units flow_[3] = {};  // charged in this unit of time and the two before
+    static constexpr std::int64_t kFlows = 9;
+    std::int64_t slot_ = 0;                  // the number of the unit of time that flow_[0] counts
+    std::array<shm::Units, kFlows> flow_{};  // charged in this unit of time and those before
+    unsigned raises_ = 0;                    // how often more was needed in this unit of time …
+    unsigned raises_before_ = 0;             // … and in the one before
     double pressure_ = 0;      // units refused lately, fading away
     shm::Nanos observed_{};
     std::deque<std::pair<shm::Nanos, std::uint64_t>> wants_;  // when `wanted` had reached what, of late

@@ -154,7 +154,7 @@ for i = 1, reports do
   local wished = math.min(ask, cap, share)
   if wished > granted then
     granted = math.max(granted, math.min(wished, math.max(granted, charge) + math.floor(left / 4)))
-  elseif share < hold and left < math.max(1, full / 50) and cap == full then
+  elseif share + full / 32 < hold and left < math.max(1, full / 50) and cap == full then
     granted = share
   end
 

@@ -143,7 +143,7 @@ class LeaseStore {
         const double wished = std::min({ask, cap, share});
         if (wished > granted) {
             granted = std::max(granted, std::min(wished, std::max(granted, charge) + std::floor(left / 4)));
-        } else if (share < hold && left < std::max(1.0, full / 50) && cap == full) {
+        } else if (share + full / 32 < hold && left < std::max(1.0, full / 50) && cap == full) {
             granted = share;
         }
         const double charged = std::max(granted, charge);

@@ -101,8 +101,56 @@ TEST_CASE("a steady stream is given some seconds in advance, a burst is not") {
     CHECK(burst.report().ask == 50);
     SECTION("having asked in vain it does not ask again at once") {
         stream.answered(stream.report(), 50, 14s);
-        CHECK_FALSE(stream.due(14s + 500ms));
-        CHECK(stream.due(20s));
+        for (int i = 41; i <= 140; ++i) {
+            const auto units = static_cast<std::uint64_t>(i);
+            stream.observe(reading(50, 45, units, 0, 0), 10s + i * 100ms);
+            if (i < 140) CHECK_FALSE(stream.due(10s + i * 100ms));
+        }
+        CHECK(stream.due(24s));
+    }
+    SECTION("once it has ended it is given nothing") {
+        for (int i = 41; i <= 90; ++i) stream.observe(reading(0, 40, 40, 0, 0), 10s + i * 100ms);
+        CHECK(stream.report().ask == 40);
+    }
+}
+
+TEST_CASE("a slow stream is given some in advance, too, and keeps it a little longer") {
+    LeaseLimit limit(60s, kPatience, true);
+    for (std::uint64_t i = 0; i <= 80; ++i) {
+        const std::uint64_t units = i / 15;  // one in 1.5 s
+        limit.observe(reading(units + 2, units, units, 0, 0), 10s + static_cast<int>(i) * 100ms);
+    }
+    CHECK(limit.report().ask >= 5 + 3);
+    CHECK_FALSE(limit.surplus(20s));
+    CHECK(limit.surplus(24s) == std::optional<weir::shm::Units>(0));
+}
+
+TEST_CASE("a burst that asks again and again is given a part of what it uses in advance") {
+    LeaseLimit limit(60s, kPatience, true);
+    for (std::uint64_t i = 1; i <= 20; ++i) {
+        const Nanos now = 10s + static_cast<int>(i) * 1ms;
+        limit.observe(reading(i - 1, i - 1, i - 1, i, i - 1), now);
+        REQUIRE(limit.urgent(now));
+        const LeaseReport report = limit.report();
+        if (i <= 8) CHECK(report.ask == i);
+        if (i == 20) CHECK(report.ask == 19 + 19 / 4);
+        limit.answered(report, i, now);
+    }
+}
+
+TEST_CASE("of what has left the window a good part is reported soon, a small one later") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(0, 400, 400, 0, 0), 10s);
+    limit.answered(limit.report(), 0, 10s);
+    SECTION("a good part") {
+        limit.observe(reading(0, 300, 400, 0, 0), 11s);
+        CHECK(limit.due(11s));
+    }
+    SECTION("a small one") {
+        limit.observe(reading(0, 360, 400, 0, 0), 11s);
+        CHECK_FALSE(limit.due(11s));
+        CHECK_FALSE(limit.due(17s));
+        CHECK(limit.due(18s));
     }
 }
 
