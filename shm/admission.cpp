@@ -107,20 +107,6 @@ bool too_many(const Demand& demand) noexcept {
     return demand.charges.size() > kScopesMax || demand.holds.size() > kScopesMax;
 }
 
-/// Takes one slot of a gauge, looking for the dead if it seems full. System calls only in that
-/// case, and at most ten times a second.
-Hold take_slot(ParticipantImpl& me, GaugeRecord& gauge, Nanos now) noexcept {
-    const GaugeCells::View cells = me.segment->cells(gauge);
-    const Hold hold = take_once(me.segment->cells(gauge), gauge, me.slot, me.contention.retries);
-    if (hold != Hold::full || now - me.blocked_at < std::chrono::milliseconds(100)) return hold;
-    me.blocked_at = now;
-    unsigned reaped = 0;
-    for (std::uint32_t slot = 0; slot < me.segment->geometry().participants; ++slot) {
-        if (GaugeCells::share(cells, slot) != 0 && me.segment->reap_slot(slot)) ++reaped;
-    }
-    return reaped == 0 ? hold : take_once(me.segment->cells(gauge), gauge, me.slot, me.contention.retries);
-}
-
 void give_back(ParticipantImpl& me, WindowRecord& record, std::uint64_t generation, Recorded kind,
                std::uint64_t tick, Units units, Nanos charged_at) noexcept {
     // Recorded first: of a death in between, the auditor then sees too little rather than a false
@@ -217,13 +203,7 @@ class Admitter {
     [[gnu::noinline]] bool hold() noexcept {
         for (const Gauge& gauge : demand_.holds) {
             const std::size_t index = ticket_.holds_count_;
-            const Hold hold = lives(gauge) ? take_slot(me_, *gauge.record, now_) : Hold::corrupt;
-            if (hold != Hold::taken) {
-                return undo(hold == Hold::full ? Refused::in_flight
-                            : lives(gauge)     ? Refused::corrupt
-                                               : Refused::evicted,
-                            index, true);
-            }
+            if (const auto reason = hold_slot(me_, gauge, now_)) return undo(*reason, index, true);
             ticket_.holds_[index] = gauge.record;
             ticket_.hold_generations_[index] = gauge.generation;
             ++ticket_.holds_count_;
@@ -488,8 +468,10 @@ void Ticket::release(std::size_t hold) noexcept {
 
 void Ticket::drop_hold(ParticipantImpl& me, std::size_t hold) noexcept {
     GaugeRecord* gauge = std::exchange(holds_[hold], nullptr);
-    // ORDER(life): acquire; as in still_lives.
-    if (!gauge || gauge->life.load(std::memory_order_acquire) != hold_generations_[hold]) return;
+    if (!gauge) return;
+    // ORDER(life): acquire; as in still_lives. One that is only looked at for eviction is still the same.
+    const std::uint64_t life = gauge->life.load(std::memory_order_acquire);
+    if (Life::generation_of(life) != Life::generation_of(hold_generations_[hold])) return;
     GaugeCells::drop(me.segment->cells(*gauge), me.slot, me.contention.retries);
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "shm/gauge_access.hpp"
 #include "shm/segment.hpp"
 #include "shm/segment_impl.hpp"
 #include "shm/weir.h"
@@ -206,6 +207,8 @@ int why_never(const shm::Participant& me, const shm::Demand& demand, shm::Nanos 
             left -= other.units;
         }
     }
+    const auto gone = [](const shm::Gauge& gauge) { return !shm::lives(gauge); };
+    if (std::any_of(demand.holds.begin(), demand.holds.end(), gone)) return WEIR_EVICTED;
     return demand.holds.empty() ? WEIR_CORRUPT : WEIR_IN_FLIGHT;
 }
 

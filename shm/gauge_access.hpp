@@ -3,6 +3,9 @@
 // Internal to shm/. Thread safety: all of it.
 #pragma once
 
+#include <optional>
+
+#include "shm/admission.hpp"
 #include "shm/in_flight.hpp"
 #include "shm/layout.hpp"
 #include "shm/limiter.hpp"
@@ -34,5 +37,9 @@ inline Hold take_once(InFlight<Word>::View cells, GaugeRecord& gauge, std::uint3
     InFlight<Word>::drop(cells, slot, retries);
     return Hold::full;
 }
+
+/// Takes a slot of `gauge` for participant `me`; if it seems full, the dead are looked for, with system calls
+/// at most ten times a second. Empty when it is taken, or why it is not.
+std::optional<Refused> hold_slot(ParticipantImpl& me, const Gauge& gauge, Nanos now) noexcept;
 
 }  // namespace weir::shm

@@ -97,6 +97,15 @@ class InFlight {
         }
     }
 
+    /// False if any are under way. Otherwise `total` is another word from here on, though it counts the
+    /// same: whoever has looked at it and is about to take a slot looks again. For whoever gives the gauge
+    /// another name.
+    static bool close(View view) noexcept {
+        Total total{};
+        if (!settle(view, total) || total.count() != 0) return false;
+        return change(view, total, clear, static_cast<std::uint32_t>(total.slot()), 0);
+    }
+
     /// How many are under way. Writes nothing.
     static std::uint64_t count(const WordT& total) noexcept {
         return Total{total.load(kRelaxed)}

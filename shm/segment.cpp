@@ -85,6 +85,34 @@ class WindowKeeper final : public RecordKeeper {
     Units full_;
 };
 
+/// Gauges are reused when nothing is in flight.
+class GaugeKeeper final : public RecordKeeper {
+ public:
+    /// `full` is 0 for a gauge of this host alone.
+    GaugeKeeper(const SegmentImpl& segment, Units max, Units full) noexcept
+        : segment_(segment), max_(max), full_(full) {}
+
+    bool retire(std::uint32_t index) noexcept override {
+        return GaugeCells::close(segment_.cells(segment_.gauge(index)));
+    }
+
+    /// The words that count stay as they are: they count nothing, and whoever takes a slot by an old handle
+    /// gives it back (see Admitter).
+    void prepare(std::uint32_t index) noexcept override {
+        GaugeRecord& record = segment_.gauge(index);
+        record.max.store(max_, std::memory_order_relaxed);             // ORDER(parameters): before `life`
+        record.lease.full.store(full_, std::memory_order_relaxed);     // ORDER(parameters)
+        record.lease.wanted.store(0, std::memory_order_relaxed);       // ORDER(parameters)
+        record.lease.relieved.store(0, std::memory_order_relaxed);     // ORDER(parameters)
+        record.lease.barren_until.store(0, std::memory_order_relaxed); // ORDER(parameters)
+    }
+
+ private:
+    const SegmentImpl& segment_;
+    Units max_;
+    Units full_;
+};
+
 /// Records that are never reused: their number is that of the configuration's names.
 class LastingKeeper final : public RecordKeeper {
  public:
@@ -245,7 +273,7 @@ void Segment::set_limit(Limiter limiter, Units limit) noexcept {
 
 Gauge Segment::gauge(std::string_view scope, std::string_view name, Units max) {
     const TableView& table = impl_->table(Table::gauges);
-    LastingKeeper keeper;
+    GaugeKeeper keeper(*impl_, max, 0);
     const Found found =
         impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
     GaugeRecord& record = impl_->gauge(found.record);
@@ -257,7 +285,7 @@ Gauge Segment::gauge(std::string_view scope, std::string_view name, Units max) {
 Gauge Segment::shared_gauge(std::string_view scope, std::string_view name, Units full) {
     if (full == 0) return gauge(scope, name, 0);
     const TableView& table = impl_->table(Table::gauges);
-    LastingKeeper keeper;
+    GaugeKeeper keeper(*impl_, 0, full);
     const Found found =
         impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
     GaugeRecord& record = impl_->gauge(found.record);

@@ -117,11 +117,8 @@ void SegmentImpl::set_slot(std::uint32_t slot, bool held) noexcept {
 }
 
 void SegmentImpl::release_slot(std::uint32_t slot) noexcept {
-    const TableView& gauges = table(Table::gauges);
-    for (std::uint32_t record = 0; record < gauges.count; ++record) {
-        // ORDER(life): a gauge that is being made holds nothing of ours yet.
-        if (Life::state_of(gauges.life(record).load(std::memory_order_acquire)) != Life::live)
-            continue;
+    // Whatever state they are in: a slot may have been taken by the handle of an evicted gauge just now.
+    for (std::uint32_t record = 0; record < table(Table::gauges).count; ++record) {
         GaugeCells::clear_share(cells(gauge(record)), slot);
     }
     ParticipantRecord& own = participant(slot);

@@ -49,7 +49,7 @@ typedef enum weir_status {
     WEIR_OVER_LIMIT = 1, /* a window is full now; weir_retry_after() says when this would pass */
     WEIR_NEVER_FITS = 2, /* more units than the limit allows at all: waiting does not help */
     WEIR_IN_FLIGHT = 3,  /* a gauge is at its maximum; nobody can say for how long */
-    WEIR_EVICTED = 4,    /* the handle's limiter was idle and its place reused: look it up again */
+    WEIR_EVICTED = 4,    /* the handle's limiter or gauge was idle and its place reused: look it up again */
     WEIR_CORRUPT = 5,    /* the segment's words make no sense, or its file was truncated */
 
     WEIR_ERR_ARGUMENT = -1,     /* a null pointer, a handle that is none, a value out of range */
@@ -188,7 +188,7 @@ WEIR_API int weir_add(weir_actor_t* actor, weir_limiter_t limiter, uint64_t unit
 /* Looks at a limiter without charging it. */
 WEIR_API int weir_look(weir_segment_t* segment, weir_limiter_t limiter, weir_usage_t* usage);
 
-/* How many of a gauge are in flight now. */
+/* How many of a gauge are in flight now; 0 also if it was evicted, for then it was idle. */
 WEIR_API int weir_in_flight(weir_segment_t* segment, weir_gauge_t gauge, uint64_t* count);
 
 /* Frees the in-flight slots of processes that have died, and sets `died`, which may be NULL, to how

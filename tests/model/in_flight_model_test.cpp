@@ -11,7 +11,7 @@ namespace {
 using weir::test::long_form;
 
 template <unsigned Processes>
-void explore(const GaugeScenario& scenario) {
+std::size_t explore(const GaugeScenario& scenario) {
     using Model = InFlightModel<Processes>;
     Model model(scenario);
     const Report report = Explorer<Model>(model).run();
@@ -22,6 +22,7 @@ void explore(const GaugeScenario& scenario) {
     CHECK(report.problem == "");
     CHECK(report.states > 1000);
     CHECK(model.states_at_rest() > 10);
+    return model.evictions();
 }
 
 TEST_CASE("two participants take and drop, and each may die") {
@@ -50,6 +51,28 @@ TEST_CASE("the sequence of changes wraps around") {
     scenario.operations = 3;
     scenario.sequence = 0xffff'fffe;
     explore<2>(scenario);
+}
+
+TEST_CASE("a gauge is evicted only while it is idle, and nobody holds anything of it afterwards") {
+    GaugeScenario scenario;
+    scenario.max = 2;
+    scenario.evicts = true;
+    scenario.operations = 3;
+    CHECK(explore<2>(scenario) > 0);
+    if (!long_form()) return;
+    scenario.operations = 2;  // 98 million states
+    CHECK(explore<3>(scenario) > 0);
+}
+
+TEST_CASE("caught: a slot taken without a second look at whether the gauge was evicted") {
+    GaugeScenario scenario;
+    scenario.evicts = true;
+    scenario.looks_once = true;
+    using Model = InFlightModel<2>;
+    Model model(scenario);
+    const Report report = Explorer<Model>(model).run();
+    WARN(report.states << " states until: " << report.problem << '\n' << report.trace);
+    CHECK(report.problem == "a slot is held of a gauge that has been evicted");
 }
 
 TEST_CASE("caught: a change brought to its cell by a plain store") {

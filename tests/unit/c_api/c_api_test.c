@@ -198,16 +198,32 @@ static void bad_input_is_refused(void) {
 }
 
 static void a_full_segment_says_so(void) {
+    enum { MOST = 10000 };
+    static weir_ticket_t tickets[MOST];
     char name[32];
     weir_gauge_t gauge;
+    weir_gauge_t idle;
+    uint64_t ns;
     int status = WEIR_OK;
-    int i;
-    for (i = 0; i < 10000 && status == WEIR_OK; ++i) {
-        snprintf(name, sizeof name, "g%d", i);
+    int made = 0;
+    CHECK(weir_gauge(segment, "key", "idle", 1, &idle) == WEIR_OK);
+    while (made < MOST) {
+        snprintf(name, sizeof name, "g%d", made);
         status = weir_gauge(segment, "key", name, 1, &gauge);
+        if (status != WEIR_OK) break;
+        CHECK(weir_admit(me, NULL, 0, &gauge, 1, &tickets[made++], NULL) == WEIR_OK);
     }
     CHECK(status == WEIR_ERR_FULL);
     CHECK(strstr(weir_last_error(), "segment_size") != NULL);
+    /* What was idle had to make way. */
+    CHECK(weir_admit(me, NULL, 0, &idle, 1, &tickets[made], NULL) == WEIR_EVICTED);
+    CHECK(weir_retry_after(me, NULL, 0, &idle, 1, &ns) == WEIR_EVICTED);
+    while (made > 0) CHECK(weir_ticket_close(me, tickets[--made]) == WEIR_OK);
+    /* A full table is searched again 10 ms later. */
+    for (made = 0; made < 100000000 && status == WEIR_ERR_FULL; ++made) {
+        status = weir_gauge(segment, "key", name, 1, &gauge);
+    }
+    CHECK(status == WEIR_OK);
 }
 
 static void a_forked_child_must_open_its_own(void) {

@@ -266,3 +266,46 @@ TEST_CASE("an evicted limiter's old handle is refused and its ticket changes not
     CHECK(me.would_admit(demand, *when));
     CHECK(*when <= t + std::chrono::seconds(62));
 }
+
+TEST_CASE("an idle gauge makes way for another name, one with something in flight does not") {
+    const ScratchName scratch;
+    Segment segment = Segment::open(scratch.options());
+    Participant me = segment.join("me");
+    const auto admit = [&](const Gauge& gauge) { return me.admit({{}, {&gauge, 1}}, now()); };
+    const Gauge busy = segment.gauge("key", "busy", 1);
+    const Gauge idle = segment.gauge("key", "idle", 1);
+    Admission admission = admit(busy);
+    REQUIRE(admission.admitted());
+    REQUIRE(admit(idle).admitted());  // and given back
+    for (int i = 0; i < 200; ++i) {
+        const std::string name = "n" + std::to_string(i);
+        CHECK(admit(segment.gauge("key", name, 1)).admitted());
+    }
+    CHECK(admit(idle).refusal.reason == Refused::evicted);
+    CHECK_FALSE(me.would_admit({{}, {&idle, 1}}, now()));
+    CHECK(me.in_flight(busy) == 1);
+    CHECK(admit(busy).refusal.reason == Refused::in_flight);
+
+    // With something in flight everywhere there is no room, until one of them ends.
+    std::vector<Admission> held;
+    const auto fill = [&] {
+        for (int i = 0;; ++i) held.push_back(admit(segment.gauge("user", "u" + std::to_string(i), 2)));
+    };
+    CHECK_THROWS_AS(fill(), DirectoryFull);
+    REQUIRE_FALSE(held.empty());
+    for (const Admission& one : held) CHECK(one.admitted());
+    admission.ticket.close();
+    Gauge last;
+    const Nanos until = now() + std::chrono::seconds(5);
+    while (!last && now() < until) {  // a table that was full is searched again a little later
+        try {
+            last = segment.gauge("key", "last", 5);
+        } catch (const DirectoryFull&) {
+        }
+    }
+    REQUIRE(last);
+    CHECK(last.record == busy.record);
+    CHECK(admit(busy).refusal.reason == Refused::evicted);
+    CHECK(me.in_flight(last) == 0);
+    CHECK(admit(last).admitted());
+}

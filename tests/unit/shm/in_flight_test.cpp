@@ -78,3 +78,16 @@ TEST_CASE_METHOD(Fixture, "a total that names no participant is refused") {
     drop(0);
     Gauge::clear_share(view(), 0);
 }
+
+TEST_CASE_METHOD(Fixture, "a gauge is closed only while it is idle, and goes on to count afterwards") {
+    REQUIRE(take(0, 2) == Hold::taken);
+    CHECK_FALSE(Gauge::close(view()));
+    drop(0);
+    const std::uint64_t before = total.load(std::memory_order_relaxed);  // ORDER(counter): one thread
+    CHECK(Gauge::close(view()));
+    CHECK(total.load(std::memory_order_relaxed) != before);  // ORDER(counter)
+    CHECK(Gauge::count(total) == 0);
+    CHECK(take(1, 1) == Hold::taken);
+    CHECK(share(1) == 1);
+    CHECK(share(0) == 0);
+}
