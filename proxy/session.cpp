@@ -229,9 +229,7 @@ Task<void> Session::send(router::Request& request, const Identity& identity) {
         co_return co_await write(to_answer(*denied));
     }
     if (!find_scopes(identity, group, request.facts->user)) {
-        const router::ApiError error{
-            503, "No room for another limit; see segment_size.", "overloaded_error", {}, {}};
-        co_return co_await write(to_answer(error));
+        co_return co_await write(to_answer(router::no_room()));
     }
     request.caller = {caller_.windows, caller_.holds, {}};
     if (identity.config != nullptr) request.caller.priority = identity.config->priority;

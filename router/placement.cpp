@@ -107,14 +107,24 @@ class Asked {
     std::size_t deployments_ = 0;  // the first of the deployment's charges
 };
 
+/// False if the segment has no room for all of them.
+bool look_up(shm::Segment& segment, Deployment& deployment, const CallerLimits& caller) {
+    try {
+        for (Scope* scope : caller.scopes) scope->look_up(segment);
+        for (Hold* hold : caller.holds) hold->look_up(segment);
+        deployment.look_up(segment);
+        return true;
+    } catch (const shm::DirectoryFull&) {
+        return false;
+    }
+}
+
 /// Asks once more after an eviction: the limiter of a name is made anew where it is missing.
 shm::Admission admit(shm::Segment& segment, shm::Participant& participant, Deployment& deployment,
                      const CallerLimits& caller, const Bill& bill, shm::Nanos now) {
     auto admission = participant.admit(Asked(deployment, caller, bill).demand(), now);
     if (admission.admitted() || admission.refusal.reason != shm::Refused::evicted) return admission;
-    for (Scope* scope : caller.scopes) scope->look_up(segment);
-    for (Hold* hold : caller.holds) hold->look_up(segment);
-    deployment.look_up(segment);
+    if (!look_up(segment, deployment, caller)) return admission;
     return participant.admit(Asked(deployment, caller, bill).demand(), now);
 }
 
@@ -132,10 +142,16 @@ void note(const NoPlace& why, const Asked& asked, const shm::Participant& partic
     refusal.retry_after = sooner ? std::optional(*at - now) : so_far;
 }
 
+/// Nobody has used too much: a limit cannot be kept, and a request that it should count is not sent.
+bool unkept(shm::Refused reason) noexcept {
+    return reason == shm::Refused::evicted || reason == shm::Refused::corrupt;
+}
+
 NoPlace no_place(const shm::Refusal& why, const Asked& asked, const CallerLimits& caller) {
     NoPlace refusal;
     refusal.reason = why.reason;
     refusal.callers = why.index < (why.in_holds ? caller.holds.size() : caller.scopes.size());
+    if (unkept(why.reason)) return refusal;
     if (why.in_holds) {
         refusal.hold = &asked.hold(why.index);
     } else {
@@ -200,7 +216,8 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
         }
         auto admission = admit(segment, participant, *deployment, caller, bill, now);
         if (admission.admitted()) return {deployment, std::move(admission.ticket), caller.scopes.size()};
-        note(no_place(admission.refusal, asked, caller), asked, participant, now, refusal, first);
+        const Asked last(*deployment, caller, bill);  // what was evicted has been looked up again
+        note(no_place(admission.refusal, last, caller), last, participant, now, refusal, first);
         first = false;
         if (refusal.callers) break;  // no other deployment changes what the caller may use
     }
@@ -244,7 +261,16 @@ std::uint64_t places_left(const shm::Participant& participant,
     return sum;
 }
 
+ApiError no_room() {
+    return {503, "No room for another limit; see segment_size.", "overloaded_error", {}, {}};
+}
+
 ApiError to_error(const NoPlace& refusal, std::string_view model) {
+    if (refusal.reason == shm::Refused::evicted) return no_room();
+    if (refusal.reason == shm::Refused::corrupt) {
+        return {503, "A limit cannot be kept: its words in the segment make no sense.",
+                "overloaded_error", {}, {}};
+    }
     ApiError error;
     error.type = "throttling_error";
     error.status = 429;

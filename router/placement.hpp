@@ -46,10 +46,10 @@ struct Placement {
 /// Why none did.
 struct NoPlace {
     shm::Refused reason = shm::Refused::over_limit;
-    const Scope* scope = nullptr;           ///< the limit that refused; null if `hold` did
+    const Scope* scope = nullptr;           ///< the limit that refused, if one did
     std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
     bool callers = false;                   ///< one of the caller's limits did: no deployment helps
-    const Hold* hold = nullptr;             ///< what has too much in flight; null if `scope` refused
+    const Hold* hold = nullptr;             ///< what has too much in flight, if that did
     bool by_share = false;  ///< `scope` has room, but not for the caller's priority
     shm::Shortage shortage;  ///< the first shared limit of which this host might be given more
 };
@@ -77,6 +77,9 @@ std::optional<shm::Nanos> earliest_place(const shm::Participant& participant,
 std::uint64_t places_left(const shm::Participant& participant,
                           std::span<Deployment* const> candidates, const CallerLimits& caller,
                           const Bill& bill, shm::Nanos now);
+
+/// The 503 for a request one of whose limits has no room in the segment.
+ApiError no_room();
 
 /// `refusal` for the client that asked for `model`.
 ApiError to_error(const NoPlace& refusal, std::string_view model);

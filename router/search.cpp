@@ -206,8 +206,9 @@ LaneName Search::group_lane() const noexcept {
 }
 
 LaneName Search::lane_of(const NoPlace& refusal) const noexcept {
-    if (!refusal.callers) return group_lane();
-    return refusal.scope != nullptr ? router::lane_of(*refusal.scope) : router::lane_of(*refusal.hold);
+    if (refusal.callers && refusal.scope) return router::lane_of(*refusal.scope);
+    if (refusal.callers && refusal.hold) return router::lane_of(*refusal.hold);
+    return group_lane();
 }
 
 }  // namespace weir::router
