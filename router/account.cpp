@@ -22,11 +22,6 @@ std::optional<shm::Nanos> Account::earliest(const shm::Participant& participant,
     return earliest_place(participant, candidates, unpaid(), bill_, now);
 }
 
-std::uint64_t Account::places_left(const shm::Participant& participant,
-                                   std::span<Deployment* const> candidates, shm::Nanos now) const {
-    return router::places_left(participant, candidates, unpaid(), bill_, now);
-}
-
 void Account::settle_attempt(const Spent& spent, shm::Nanos now) noexcept {
     if (placement_.deployment == nullptr) return;
     arrived_ = arrived_ || spent.arrived;

@@ -41,11 +41,9 @@ class Account {
     bool place(shm::Segment& segment, shm::Participant& participant,
                std::span<Deployment* const> candidates, shm::Nanos now, NoPlace& refusal);
 
-    /// When the same would find room, and about how much room there is: see placement.hpp.
+    /// When the same would find room: see placement.hpp.
     std::optional<shm::Nanos> earliest(const shm::Participant& participant,
                                        std::span<Deployment* const> candidates, shm::Nanos now) const;
-    std::uint64_t places_left(const shm::Participant& participant,
-                              std::span<Deployment* const> candidates, shm::Nanos now) const;
 
     /// The caller's limits, as far as they are still to be asked.
     CallerLimits unpaid() const noexcept {

@@ -185,9 +185,6 @@ std::string which_limit(const NoPlace& refusal) {
     return fmt::format("too many requests in flight: {} '{}' allows {}", hold.kind, hold.name, hold.max);
 }
 
-/// Stands for a deployment without limits.
-constexpr std::uint64_t kPlacesMost = 1'000'000;
-
 }  // namespace
 
 Bill Bill::estimate(const RequestSize& size, const shm::LearnedEstimate& learned) noexcept {
@@ -234,31 +231,6 @@ std::optional<shm::Nanos> earliest_place(const shm::Participant& participant,
         if (at && (!soonest || *at < *soonest)) soonest = at;
     }
     return soonest;
-}
-
-std::uint64_t places_left(const shm::Participant& participant,
-                          std::span<Deployment* const> candidates, const CallerLimits& caller,
-                          const Bill& bill, shm::Nanos now) {
-    const auto under = [&](const Scope& scope, const Costs& costs, std::uint64_t so_far) {
-        const shm::Units each = reserved_for(scope, costs);
-        if (each == 0) return so_far;
-        return std::min(so_far, participant.usage(scope.limiter, now).remaining / each);
-    };
-    std::uint64_t sum = 0;
-    for (const Deployment* deployment : candidates) {
-        std::uint64_t places = kPlacesMost;
-        for (const Scope& scope : deployment->scopes()) {
-            places = under(scope, bill.deployment[static_cast<std::size_t>(deployment->cost_policy())],
-                           places);
-        }
-        if (const auto most = deployment->config().max_parallel_requests) {
-            const auto running = participant.in_flight(deployment->in_flight());
-            places = std::min(places, *most - std::min(*most, running));
-        }
-        sum += places;
-    }
-    for (const Scope* scope : caller.scopes) sum = under(*scope, bill.caller, sum);
-    return sum;
 }
 
 ApiError no_room() {

@@ -73,11 +73,6 @@ std::optional<shm::Nanos> earliest_place(const shm::Participant& participant,
                                          const CallerLimits& caller, const Bill& bill,
                                          shm::Nanos now);
 
-/// About how many such requests `candidates` would admit now, one after the other.
-std::uint64_t places_left(const shm::Participant& participant,
-                          std::span<Deployment* const> candidates, const CallerLimits& caller,
-                          const Bill& bill, shm::Nanos now);
-
 /// The 503 for a request one of whose limits has no room in the segment.
 ApiError no_room();
 

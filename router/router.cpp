@@ -35,7 +35,7 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
       participant_(segment_.join(options.role)),
       pulse_(io),
       random_(seed_or_random(options.seed)),
-      wait_room_(io, segment_, participant_, random_, config_.weir.queue.max_depth) {
+      wait_room_(io, segment_, participant_, config_.weir.queue.max_depth) {
     if (config_.weir.redis.enabled()) {
         segment_.set_shared(true);
         coordination_ = std::make_unique<Coordination>(io_, pulse_, segment_, config_.weir);

@@ -44,10 +44,9 @@ LaneName lane_of(const Scope& scope) noexcept {
     return {scope.kind, scope.name, static_cast<std::uint64_t>(scope.window.count()) * 4 + unit};
 }
 
-/// A slot in flight comes free at any time, of which nobody can claim a part beforehand: the lane has no
-/// name that other processes would know.
 LaneName lane_of(const Hold& hold) noexcept {
-    return {{}, {}, reinterpret_cast<std::uintptr_t>(hold.gauge.record)};
+    constexpr std::uint64_t kInFlight = 1;  // no window is as short as that
+    return {hold.kind, hold.name, kInFlight};
 }
 
 }  // namespace
@@ -69,9 +68,9 @@ Outcome Search::take() {
 Outcome Search::take_or_queue() {
     shortage_ = {};
     lacks_lease_ = false;
-    if (router_.wait_room_.size() != 0) {
-        if (const auto lane = busy_lane()) {
-            now_ = shm::now();
+    if (router_.wait_room_.in_use()) {
+        now_ = shm::now();
+        if (const auto lane = busy_lane(now_)) {
             ready_at_ = std::max(ready_at(now_), now_ + WaitRoom::kLookAgain);
             lane_ = *lane;
             timed_ = false;
@@ -165,10 +164,6 @@ shm::Nanos Search::ready_at(shm::Nanos now) {
     return account_.earliest(router_.participant_, asked.order, now).value_or(now);
 }
 
-std::uint64_t Search::room(shm::Nanos now) {
-    return account_.places_left(router_.participant_, candidates(now).order, now);
-}
-
 Guest::Taken Search::take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) {
     if (ask(now).ok()) return Taken::yes;
     if (!waitable_) return Taken::never;
@@ -183,9 +178,9 @@ Router::Asked Search::candidates(shm::Nanos now) {
 }
 
 /// A lane in which somebody waits whom this request would overtake.
-std::optional<LaneName> Search::busy_lane() const {
+std::optional<LaneName> Search::busy_lane(shm::Nanos now) const {
     const auto busy = [&](const LaneName& lane) {
-        return router_.wait_room_.has_ahead(lane, terms_.priority);
+        return router_.wait_room_.has_ahead(lane, terms_.priority, now);
     };
     const CallerLimits caller = account_.unpaid();
     for (const Scope* scope : caller.scopes) {

@@ -40,7 +40,7 @@ class Search final : private Guest {
     /// Where an attempt has failed; that deployment is asked last from now on.
     void avoid(Deployment* deployment) { failed_.push_back(deployment); }
 
-    /// Takes a place, unless others of this process wait for one like it already. If not ok,
+    /// Takes a place, unless others wait for one like it already, in whatever process. If not ok,
     /// error() says why.
     Outcome take();
 
@@ -68,13 +68,12 @@ class Search final : private Guest {
     shm::Nanos waited() const noexcept { return waited_; }
 
  private:
-    shm::Nanos ready_at(shm::Nanos now) override;
-    std::uint64_t room(shm::Nanos now) override;
     Taken take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) override;
 
     Outcome take_or_queue();
     Outcome ask(shm::Nanos now);
-    std::optional<LaneName> busy_lane() const;
+    shm::Nanos ready_at(shm::Nanos now);
+    std::optional<LaneName> busy_lane(shm::Nanos now) const;
     LaneName group_lane() const noexcept;
     LaneName lane_of(const NoPlace& refusal) const noexcept;
     Router::Asked candidates(shm::Nanos now);

@@ -18,6 +18,12 @@ bool WaitList::has_ahead(std::uint64_t lane, std::uint8_t priority) const {
     return at != lanes_.end() && at->second.begin()->first <= priority;
 }
 
+std::optional<WaitList::Id> WaitList::head(std::uint64_t lane) const {
+    const auto at = lanes_.find(lane);
+    if (at == lanes_.end()) return std::nullopt;
+    return at->second.begin()->second;
+}
+
 std::optional<WaitList::Id> WaitList::next(shm::Nanos now) const {
     std::optional<Place> best;
     for (const auto& [name, lane] : lanes_) {
@@ -53,15 +59,15 @@ void WaitList::remove(Id id) {
     waiters_.erase(at);
 }
 
-void WaitList::wake(std::uint64_t lane, shm::Nanos now) {
-    const auto at = lanes_.find(lane);
-    if (at == lanes_.end()) return;
-    Waiter& head = waiters_.at(at->second.begin()->second);
-    head.ready_at = std::min(head.ready_at, now);
+void WaitList::wake(std::uint64_t lane, shm::Nanos at) {
+    const auto first = head(lane);
+    if (!first) return;
+    Waiter& waiter = waiters_.at(*first);
+    waiter.ready_at = std::min(waiter.ready_at, at);
 }
 
-void WaitList::wake_all(shm::Nanos now) {
-    for (const auto& [name, lane] : lanes_) wake(name, now);
+void WaitList::wake_all(shm::Nanos at) {
+    for (const auto& [name, lane] : lanes_) wake(name, at);
 }
 
 shm::Nanos WaitList::next_event() const {

@@ -46,6 +46,9 @@ class WaitList {
     /// Whether somebody waits in `lane` whom a newcomer of `priority` must not overtake.
     bool has_ahead(std::uint64_t lane, std::uint8_t priority) const;
 
+    /// The first of `lane`; nothing if nobody waits there.
+    std::optional<Id> head(std::uint64_t lane) const;
+
     /// The first by priority, then by arrival, of those that head their lane and are ready. Nothing
     /// is changed: the same one comes again until it is removed or postponed.
     std::optional<Id> next(shm::Nanos now) const;
@@ -60,10 +63,10 @@ class WaitList {
     /// It is served, has given up, or its client has gone. Unknown ids are ignored.
     void remove(Id id);
 
-    /// Capacity has come back before its time: the head of `lane` may try at once, or that of every
+    /// Capacity has come back before its time: the head of `lane` may try `at` that time, or that of every
     /// lane.
-    void wake(std::uint64_t lane, shm::Nanos now);
-    void wake_all(shm::Nanos now);
+    void wake(std::uint64_t lane, shm::Nanos at);
+    void wake_all(shm::Nanos at);
 
     /// When next() or expired() will have something new; kNever if nobody waits.
     shm::Nanos next_event() const;

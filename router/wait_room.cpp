@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <stdexcept>
 #include <utility>
 
 namespace weir::router {
@@ -15,9 +16,11 @@ constexpr unsigned kServedAtOnce = 256;
 /// Between two tries of one request.
 constexpr shm::Nanos kSoonest = std::chrono::microseconds(100);
 
-std::string gauge_name(const LaneName& lane, std::size_t band) {
-    return fmt::format("{}:{}:{}:{}", lane.kind, lane.name, lane.detail, band);
-}
+/// After a try in vain, rings of other processes bring no other sooner: what they give back may be
+/// nothing that anybody here waits for.
+constexpr shm::Nanos kRungAtMost = std::chrono::milliseconds(1);
+
+std::string line_name(const LaneName& lane) { return fmt::format("{}:{:x}", lane.name, lane.detail); }
 
 }  // namespace
 
@@ -27,24 +30,37 @@ std::uint64_t LaneName::id() const noexcept {
 }
 
 WaitRoom::WaitRoom(asio::io_context& io, shm::Segment& segment, shm::Participant& participant,
-                   std::mt19937_64& random, std::size_t depth_max)
-    : segment_(segment),
-      participant_(participant),
-      random_(random),
+                   std::size_t depth_max, shm::Nanos look_again)
+    : look_again_(look_again),
+      segment_(segment),
       io_(io),
       timer_(io),
-      list_(depth_max) {}
+      list_(depth_max),
+      lines_(segment, participant),
+      doorbell_(io, lines_.segment_name(), lines_.slot(), [this] { rung(); }) {}
 
 WaitRoom::~WaitRoom() { *self_ = nullptr; }
 
+bool WaitRoom::has_ahead(const LaneName& lane, std::uint8_t priority, shm::Nanos now) {
+    if (list_.size() != 0 && list_.has_ahead(lane.id(), priority)) return true;
+    return lines_.others_wait() && !lines_.is_first(find_line(lane), {priority, now}, now);
+}
+
 Task<WaitRoom::End> WaitRoom::wait(Guest& guest, Stay stay) {
-    const shm::Nanos look_at = std::min<shm::Nanos>(stay.ready_at, shm::now() + kLookAgain);
+    const shm::Nanos now = shm::now();
+    const shm::Nanos look_at = std::min<shm::Nanos>(stay.ready_at, now + look_again_);
     const auto id = list_.add({stay.lane.id(), stay.priority, look_at, stay.deadline});
     if (!id) co_return End::full;
+    if (list_.size() == 1) {
+        lines_.begin(now);
+        doorbell_.listen();
+    }
     guest.seat_ = *id;
-    Seat seat{guest, Timer(io_), *id, 0, band_of(stay.priority), {}, End::left};
-    sit_down(seat, stay.lane);
+    Seat seat{guest, Timer(io_), *id, 0, {stay.priority, now}, End::left};
     seats_.emplace(*id, &seat);
+    sit_down(seat, stay.lane);
+    // It was refused before anybody knew to wake it: what came back since, it has to see for itself.
+    if (list_.head(seat.lane) == *id) list_.wake(seat.lane, now);
     seat.timer.expires_at(Timer::time_point::max());
     arm();
     co_await seat.timer.async_wait(kAwait);
@@ -56,8 +72,16 @@ void WaitRoom::leave(Guest& guest) noexcept {
 }
 
 void WaitRoom::capacity_returned() {
+    if (list_.size() != 0) {
+        list_.wake_all(shm::now());
+        arm();
+    }
+    if (lines_.others_wait()) ring(lines_.woken_by_capacity());
+}
+
+void WaitRoom::rung() {
     if (list_.size() == 0) return;
-    list_.wake_all(shm::now());
+    list_.wake_all(std::max<shm::Nanos>(shm::now(), refused_at_ + kRungAtMost));
     arm();
 }
 
@@ -77,7 +101,10 @@ void WaitRoom::arm() {
 }
 
 void WaitRoom::pump() {
+    armed_for_ = WaitList::kNever;
+    if (list_.size() == 0) return;
     shm::Nanos now = shm::now();
+    lines_.look(now);
     while (const auto late = list_.expired(now)) finish(*late, End::deadline);
     for (unsigned i = 0; i < kServedAtOnce; ++i) {
         const auto first = list_.next(now);
@@ -85,13 +112,20 @@ void WaitRoom::pump() {
         serve(*first, now);
         now = shm::now();
     }
-    armed_for_ = WaitList::kNever;
+    const auto is_first = [](const auto& lane) { return lane.second.first; };
+    if (std::none_of(lanes_.begin(), lanes_.end(), is_first)) lines_.step_back();
     arm();
 }
 
+/// The first of its lane tries, if no other process has one that goes before it.
 void WaitRoom::serve(WaitList::Id id, shm::Nanos now) {
     Seat& seat = *seats_.at(id);
-    if (!may_take(seat, lanes_.at(seat.lane), now)) return;
+    Lane& own = lanes_.at(seat.lane);
+    own.first = lines_.is_first(own.line, seat.place, now);
+    if (!own.first) {
+        list_.postpone(id, now + look_again_, seat.lane);
+        return;
+    }
     LaneName lane;
     shm::Nanos ready_at{};
     switch (seat.guest.take(now, lane, ready_at)) {
@@ -100,114 +134,79 @@ void WaitRoom::serve(WaitList::Id id, shm::Nanos now) {
         case Guest::Taken::no: break;
     }
     // Somebody was faster, or another obstacle came up.
-    lanes_.at(seat.lane).turns = 0;
-    list_.postpone(id, std::clamp<shm::Nanos>(ready_at, now + kSoonest, now + kLookAgain), lane.id());
-    if (lane.id() == seat.lane) return;
+    refused_at_ = now;
+    const std::uint64_t before = seat.lane;
+    list_.postpone(id, std::clamp<shm::Nanos>(ready_at, now + kSoonest, now + look_again_), lane.id());
+    if (lane.id() == before) return;
     stand_up(seat);
     sit_down(seat, lane);
+    if (list_.head(seat.lane) == id) list_.wake(seat.lane, now + kSoonest);
 }
 
-/// Whether it is this process's turn and the first of the lane may try. If not it is put off.
-bool WaitRoom::may_take(Seat& seat, Lane& lane, shm::Nanos now) {
-    if (now < lane.back_at) {
-        list_.postpone(seat.id, lane.back_at, seat.lane);
-        return false;
-    }
-    if (lane.turns == 0 || lane.band != seat.band) {
-        const bool had_turn = std::exchange(lane.had_turn, false);
-        const shm::Nanos ready_at = seat.guest.ready_at(now);
-        if (ready_at > now) {
-            list_.postpone(seat.id, std::min<shm::Nanos>(ready_at, now + kLookAgain), seat.lane);
-            return false;
-        }
-        if (!lane.claims) come_back(seat.lane, lane);
-        const Crowd crowd = crowd_of(lane, seat, now);
-        const bool alone = crowd.all == crowd.own && crowd.urgent == 0;
-        if (had_turn && !alone) return stand_back(seat, lane, now);
-        lane.band = seat.band;
-        lane.turns = turns(crowd, RandomSource(random_));
-        if (lane.turns == 0) {
-            ++lane.stood_back;
-            return stand_back(seat, lane, now);
-        }
-    }
-    --lane.turns;
-    lane.had_turn = lane.turns == 0;
-    lane.stood_back = 0;
-    return true;
+/// Empty if nobody has ever waited for it.
+shm::Line WaitRoom::find_line(const LaneName& name) {
+    const auto known = known_lines_.find(name.id());
+    if (known != known_lines_.end()) return known->second;
+    const shm::Line line = segment_.find_line(name.kind, line_name(name));
+    if (line) known_lines_.emplace(name.id(), line);
+    return line;
 }
 
-/// What is left is for others, who see by the claims that are left how it is to be shared.
-bool WaitRoom::stand_back(const Seat& seat, Lane& lane, shm::Nanos now) {
-    for (auto& [id, other] : seats_) {
-        if (other->lane == seat.lane) other->claim.close();
-    }
-    lane.claims = false;
-    lane.back_at = now + stand_back_time(RandomSource(random_));
-    list_.postpone(seat.id, lane.back_at, seat.lane);
-    return false;
-}
-
-void WaitRoom::come_back(std::uint64_t id, Lane& lane) {
-    lane.claims = true;
-    for (auto& [ignored, seat] : seats_) {
-        if (seat->lane == id) claim(*seat, lane);
-    }
-}
-
-void WaitRoom::claim(Seat& seat, const Lane& lane) {
-    const shm::Gauge& gauge = lane.gauges[seat.band];
-    if (gauge && lane.claims) seat.claim = participant_.admit({{}, {&gauge, 1}}, shm::now()).ticket;
-}
-
-Crowd WaitRoom::crowd_of(const Lane& lane, const Seat& seat, shm::Nanos now) const {
-    Crowd crowd;
-    crowd.own = lane.own[seat.band];
-    crowd.all = std::max(crowd.own, participant_.in_flight(lane.gauges[seat.band]));
-    for (std::size_t band = 0; band < seat.band; ++band) {
-        const std::uint64_t everywhere = participant_.in_flight(lane.gauges[band]);
-        crowd.urgent += everywhere - std::min<std::uint64_t>(everywhere, lane.own[band]);
-    }
-    crowd.stood_back = lane.stood_back;
-    // Alone it need not count: each try says for itself whether there is room.
-    const bool alone = crowd.all == crowd.own && crowd.urgent == 0;
-    crowd.room = alone ? 1 : std::max<std::uint64_t>(seat.guest.room(now), 1);
-    return crowd;
-}
-
+/// The seat must be in the list already, in the lane of that name.
 void WaitRoom::sit_down(Seat& seat, const LaneName& name) {
     seat.lane = name.id();
-    const auto [at, made] = lanes_.try_emplace(seat.lane);
-    Lane& lane = at->second;
-    if (made && !name.kind.empty()) {
+    Lane& lane = lanes_[seat.lane];
+    if (lane.guests++ == 0) {
         try {
-            for (std::size_t band = 0; band < kBands; ++band) {
-                lane.gauges[band] = segment_.gauge("queue", gauge_name(name, band), 0);
-            }
-        } catch (const shm::DirectoryFull&) {
-            lane.gauges = {};  // then processes take turns by chance
+            lane.line = find_line(name);
+            if (!lane.line) lane.line = segment_.line(name.kind, line_name(name));
+        } catch (const std::runtime_error&) {
+            // The segment has no room for it, or is broken: this process keeps its own order.
         }
     }
-    ++lane.guests;
-    ++lane.own[seat.band];
-    claim(seat, lane);
+    tell_front(seat.lane, lane);
 }
 
+/// The seat must have left the lane in the list already.
 void WaitRoom::stand_up(Seat& seat) noexcept {
-    seat.claim.close();
     const auto at = lanes_.find(seat.lane);
-    --at->second.own[seat.band];
+    tell_front(at->first, at->second);
     if (--at->second.guests == 0) lanes_.erase(at);
+}
+
+/// Tells the other processes who is first here now; if that is somebody later than before, the turn may
+/// have come to them.
+void WaitRoom::tell_front(std::uint64_t id, Lane& lane) noexcept {
+    const auto head = list_.head(id);
+    const shm::Place place = head ? seats_.at(*head)->place : shm::Place();
+    const std::uint64_t front = head ? place.packed() : 0;
+    const std::uint64_t before = std::exchange(lane.front, front);
+    if (front == before || !lane.line) return;
+    if (head) {
+        lines_.set_front(lane.line, place);
+    } else {
+        lines_.clear_front(lane.line);
+    }
+    const bool back = before != 0 && (front == 0 || front > before);
+    if (back && lines_.others_wait()) ring(lines_.woken_by_turn(lane.line, shm::now()));
 }
 
 void WaitRoom::finish(WaitList::Id id, End end) noexcept {
     Seat& seat = *seats_.at(id);
     seat.end = end;
     seat.guest.seat_ = 0;
-    stand_up(seat);
     list_.remove(id);
+    stand_up(seat);
     seats_.erase(id);
+    if (list_.size() == 0) {
+        lines_.end();
+        doorbell_.ignore();
+    }
     seat.timer.cancel();  // resumes it
+}
+
+void WaitRoom::ring(const std::vector<std::uint32_t>& slots) noexcept {
+    for (const std::uint32_t slot : slots) doorbell_.ring(slot);
 }
 
 }  // namespace weir::router

@@ -1,31 +1,33 @@
-// Where requests wait for capacity instead of being refused: performs what the WaitList decides
-// within this process, and takes turns with other processes (turn.hpp).
+// Where requests wait for capacity instead of being refused: performs what the WaitList decides within
+// this process, and keeps the order of the waiting lines that all processes share (shm/line.hpp).
 //
-// Nothing polls but the first of each lane, and that seldom: it is woken at the exact time at which
-// its refusal said that it would pass, or when a request of this process gives something back. What
-// other processes give back early nobody tells us; therefore it looks again every kLookAgain.
+// Nothing polls: who comes first of all is woken at the exact time at which its refusal said that it
+// would pass, or when a request of any process gives something back; the others, when the turn has come
+// to them. In case a ring has got lost, because its sender was killed or has no way to this process, the
+// first of each lane looks again every kLookAgain.
 //
 // Thread safety: none; it belongs to the thread of its io_context.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <random>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
+#include "router/doorbell.hpp"
 #include "router/net.hpp"
-#include "router/turn.hpp"
 #include "router/wait_list.hpp"
+#include "shm/lines.hpp"
 #include "shm/participant.hpp"
 #include "shm/segment.hpp"
 
 namespace weir::router {
 
-/// What is full: the queue in front of it is a lane. The same in every process by its texts.
+/// What is full: the queue in front of it is a lane, and a line of all processes. The same in every
+/// process.
 struct LaneName {
-    std::string_view kind;  ///< "group", or a caller's limit; empty: of this process alone
+    std::string_view kind;  ///< "group", or what kind of a caller's limit
     std::string_view name;
     std::uint64_t detail = 0;  ///< tells apart lanes of one kind and name
 
@@ -36,12 +38,6 @@ struct LaneName {
 class Guest {
  public:
     enum class Taken : std::uint8_t { yes, no, never };
-
-    /// When it would find room if nobody came before it; not after `now`: at once, or nobody knows.
-    virtual shm::Nanos ready_at(shm::Nanos now) = 0;
-
-    /// How many like it would find room at `now`.
-    virtual std::uint64_t room(shm::Nanos now) = 0;
 
     /// Takes its place. If there is none: which lane it has to wait in, and until when.
     virtual Taken take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) = 0;
@@ -61,9 +57,9 @@ class WaitRoom {
  public:
     static constexpr std::chrono::milliseconds kLookAgain{50};
 
-    /// All must outlive it. At most `depth_max` wait at once.
+    /// All must outlive it. At most `depth_max` wait at once. `look_again`: unless nobody could miss a ring.
     WaitRoom(asio::io_context& io, shm::Segment& segment, shm::Participant& participant,
-             std::mt19937_64& random, std::size_t depth_max);
+             std::size_t depth_max, shm::Nanos look_again = kLookAgain);
     ~WaitRoom();
     WaitRoom(const WaitRoom&) = delete;
     WaitRoom& operator=(const WaitRoom&) = delete;
@@ -71,10 +67,11 @@ class WaitRoom {
     /// How many wait in this process.
     std::size_t size() const noexcept { return list_.size(); }
 
-    /// Whether somebody waits in `lane` whom a newcomer of `priority` must not overtake.
-    bool has_ahead(const LaneName& lane, std::uint8_t priority) const {
-        return list_.size() != 0 && list_.has_ahead(lane.id(), priority);
-    }
+    /// Whether anybody waits for anything, in any process.
+    bool in_use() const noexcept { return list_.size() != 0 || lines_.others_wait(); }
+
+    /// Whether somebody waits in `lane`, in any process, whom a newcomer of `priority` must not overtake.
+    bool has_ahead(const LaneName& lane, std::uint8_t priority, shm::Nanos now);
 
     enum class End : std::uint8_t {
         placed,
@@ -95,20 +92,14 @@ class WaitRoom {
     /// For a guest whose client has gone; it may not be there.
     void leave(Guest& guest) noexcept;
 
-    /// A request has given something back: whoever is first may look again.
+    /// A request has given something back: whoever is first may look again, in this process or another.
     void capacity_returned();
 
  private:
-    /// One lane's standing among the processes.
     struct Lane {
-        std::array<shm::Gauge, kBands> gauges;  // those who wait, of all processes that claim a part
-        std::array<std::uint32_t, kBands> own{};
-        std::uint64_t turns = 0;  // that are left of the latest sharing, among those of `band`
-        std::size_t band = 0;
-        bool had_turn = false;    // those turns have been used up
-        bool claims = true;       // or else it stands back, until `back_at`
-        shm::Nanos back_at{};
-        unsigned stood_back = 0;  // in a row, without a turn
+        shm::Line line;       // empty: there was no room for one, so this process keeps its own order
+        std::uint64_t front = 0;  // as told to the others; 0: nobody
+        bool first = false;   // nobody in another process goes before the first of this one
         std::uint32_t guests = 0;
     };
     struct Seat {
@@ -116,32 +107,33 @@ class WaitRoom {
         Timer timer;
         WaitList::Id id = 0;
         std::uint64_t lane = 0;
-        std::size_t band = 0;
-        shm::Ticket claim;  // in its lane's gauge
+        shm::Place place;
         End end = End::left;
     };
 
     void pump();
     void arm();
     void serve(WaitList::Id id, shm::Nanos now);
-    bool may_take(Seat& seat, Lane& lane, shm::Nanos now);
-    bool stand_back(const Seat& seat, Lane& lane, shm::Nanos now);
-    void come_back(std::uint64_t id, Lane& lane);
-    void claim(Seat& seat, const Lane& lane);
-    Crowd crowd_of(const Lane& lane, const Seat& seat, shm::Nanos now) const;
+    void rung();
+    shm::Line find_line(const LaneName& name);
     void sit_down(Seat& seat, const LaneName& name);
     void stand_up(Seat& seat) noexcept;
+    void tell_front(std::uint64_t id, Lane& lane) noexcept;
     void finish(WaitList::Id id, End end) noexcept;
+    void ring(const std::vector<std::uint32_t>& slots) noexcept;
 
+    const shm::Nanos look_again_;
     shm::Segment& segment_;
-    shm::Participant& participant_;
-    std::mt19937_64& random_;
     asio::io_context& io_;
     Timer timer_;
     shm::Nanos armed_for_ = WaitList::kNever;
+    shm::Nanos refused_at_{};  // when somebody last tried in vain
     WaitList list_;
     std::unordered_map<WaitList::Id, Seat*> seats_;
     std::unordered_map<std::uint64_t, Lane> lanes_;
+    std::unordered_map<std::uint64_t, shm::Line> known_lines_;  // by the lane's id
+    shm::Lines lines_;
+    Doorbell doorbell_;
     std::shared_ptr<WaitRoom*> self_ = std::make_shared<WaitRoom*>(this);  // null once it is gone
 };
 

@@ -70,6 +70,7 @@ void add_views(CLI::App& app, Options& options) {
     add("list", "limiters with limit, used, remaining and time to reset (the default)");
     add("participants", "who has joined");
     add("gauges", "what is in flight");
+    add("waiting", "who waits for capacity: of each process the first, in the order of their turns");
     add("hosts", "this host among those that share its limits: mode, contact, leases");
     add("health", "deployments: cooldown, failures, latency; models: learned sizes");
     add("counters", "sums, Weir's own and those of the programs");

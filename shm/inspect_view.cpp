@@ -78,6 +78,7 @@ std::string InspectView::render(std::string_view view, Nanos now) {
     if (view == "list") return limiters(now);
     if (view == "participants") return participants(now);
     if (view == "gauges") return gauges();
+    if (view == "waiting") return waiting(now);
     if (view == "hosts") return hosts(now);
     if (view == "health") return health(now);
     if (view == "counters") return counters();
@@ -144,6 +145,24 @@ std::string InspectView::gauges() const {
     }
     if (options_.json) return dumped({{"segment", segment_.name()}, {"gauges", json}});
     if (table.empty()) return fmt::format("segment '{}': no gauges yet\n", segment_.name());
+    return table.text(options_.colour);
+}
+
+std::string InspectView::waiting(Nanos now) const {
+    TextTable table({"FOR", "NAME", ">SLOT", ">PRIORITY", ">SINCE"});
+    Json json = Json::array();
+    for (const WaiterInfo& waiter : inspector_.waiters()) {
+        const Nanos since = std::max(Nanos(0), now - waiter.place.arrival);
+        json.push_back({{"scope", waiter.scope},
+                        {"name", waiter.name},
+                        {"slot", waiter.participant},
+                        {"priority", waiter.place.priority},
+                        {"since_seconds", seconds(since)}});
+        table.add({printable(waiter.scope), printable(waiter.name), fmt::to_string(waiter.participant),
+                   fmt::to_string(waiter.place.priority), seconds_text(since)});
+    }
+    if (options_.json) return dumped({{"segment", segment_.name()}, {"waiting", json}});
+    if (table.empty()) return fmt::format("segment '{}': nobody waits\n", segment_.name());
     return table.text(options_.colour);
 }
 
@@ -324,6 +343,7 @@ std::string InspectView::info(Nanos now) const {
                        {"gauges_max", info.gauges_max},
                        {"healths_max", info.healths_max},
                        {"counters_max", info.counters_max},
+                       {"lines_max", info.lines_max},
                        {"participants_max", info.participants_max},
                        {"decisions_kept", info.decisions_kept}});
     }
@@ -333,9 +353,10 @@ std::string InspectView::info(Nanos now) const {
     table.add({"age", seconds_text(now - info.created)});
     table.add(
         {"room",
-         fmt::format("{} limiters, {} gauges, {} health records, {} counters, {} participants",
+         fmt::format("{} limiters, {} gauges, {} health records, {} counters, {} waiting lines, "
+                     "{} participants",
                      info.limiters_max, info.gauges_max, info.healths_max, info.counters_max,
-                     info.participants_max)});
+                     info.lines_max, info.participants_max)});
     table.add({"recorder",
                fmt::format("the last {} decisions of each participant", info.decisions_kept)});
     return table.text(options_.colour);

@@ -47,6 +47,7 @@ SegmentInfo Inspector::info() const {
     info.gauges_max = g.records[1];
     info.healths_max = g.records[2];
     info.counters_max = g.records[3];
+    info.lines_max = g.records[4];
     info.participants_max = g.participants;
     info.decisions_kept = g.ring_records;
     return info;
@@ -79,6 +80,26 @@ std::vector<HealthInfo> Inspector::healths(Nanos now) const {
         const Health health{&impl.health(record), life_of(table, record)};
         infos.push_back({std::move(text.scope), std::move(text.name), read_health(health, now),
                          learned(health)});
+    }
+    return infos;
+}
+
+std::vector<WaiterInfo> Inspector::waiters() const {
+    const SegmentImpl& impl = *segment_.impl_;
+    const TableView& table = impl.table(Table::lines);
+    std::vector<WaiterInfo> infos;
+    for (std::uint32_t record = 0; record < table.count; ++record) {
+        const auto key = read_identity(table, record);
+        if (!key) continue;
+        const NameText text = text_of(*key, table.text_words);
+        const auto first = infos.size();
+        const Word* fronts = fronts_of(impl.line(record));
+        for (std::uint32_t slot = 0; slot < impl.geometry().participants; ++slot) {
+            const std::uint64_t front = fronts[slot].load(std::memory_order_acquire);  // ORDER(front)
+            if (front != 0) infos.push_back({text.scope, text.name, slot, Place::unpacked(front)});
+        }
+        std::sort(infos.begin() + static_cast<std::ptrdiff_t>(first), infos.end(),
+                  [](const auto& a, const auto& b) { return a.place.packed() < b.place.packed(); });
     }
     return infos;
 }

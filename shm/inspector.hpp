@@ -10,6 +10,7 @@
 
 #include "shm/audit.hpp"
 #include "shm/health.hpp"
+#include "shm/line.hpp"
 #include "shm/segment.hpp"
 
 namespace weir::shm {
@@ -19,6 +20,14 @@ struct GaugeInfo {
     std::string name;
     Units in_flight = 0;
     Units max = 0;  ///< 0: none
+};
+
+/// The first in a waiting line of those that wait in one participant.
+struct WaiterInfo {
+    std::string scope;
+    std::string name;
+    std::uint32_t participant = 0;
+    Place place;
 };
 
 struct HealthInfo {
@@ -60,6 +69,7 @@ struct SegmentInfo {
     std::uint64_t gauges_max = 0;
     std::uint64_t healths_max = 0;
     std::uint64_t counters_max = 0;
+    std::uint64_t lines_max = 0;
     std::uint64_t participants_max = 0;
     std::uint64_t decisions_kept = 0;  ///< per participant
 };
@@ -72,6 +82,9 @@ class Inspector {
     SegmentInfo info() const;
     std::vector<GaugeInfo> gauges() const;
     std::vector<HealthInfo> healths(Nanos now) const;
+
+    /// Line by line, in the order in which they are to be served.
+    std::vector<WaiterInfo> waiters() const;
 
     /// The last `count_max` decisions of all participants, oldest first.
     std::vector<DecisionInfo> decisions(std::size_t count_max) const;

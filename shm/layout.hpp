@@ -5,10 +5,11 @@
 //   4096 ......... participants[participants]    ParticipantRecord, 256 B
 //   .............. rings[participants]           ring_records * RingRecord, 32 B
 //   .............. window index                  words, twice the windows, a power of two
-//   .............. gauge, health, counter index  the same for each table
+//   .............. gauge, health, ... index      the same for each table
 //   .............. gauges[gauges]                GaugeRecord + one Word per participant
 //   .............. healths[healths]              HealthRecord, 640 B
 //   .............. counters[counters]            CounterRecord, 512 B
+//   .............. lines[lines]                  LineRecord + one Word per participant
 //   .............. windows[windows]              WindowRecord, 1408 B, all that is left
 //
 // Every shared datum is a Word (word.hpp): zero bytes are valid, and there is nothing to construct.
@@ -28,7 +29,7 @@
 namespace weir::shm {
 
 /// Raised by hand when the meaning of bytes changes without their sizes or offsets changing.
-inline constexpr std::uint64_t kLayoutVersion = 2;
+inline constexpr std::uint64_t kLayoutVersion = 3;
 
 /// "WEIRSEG1" as a little-endian word.
 inline constexpr std::uint64_t kMagic = 0x3147'4553'5249'4557;
@@ -40,9 +41,9 @@ inline constexpr std::size_t kPageBytes = 4096;
 inline constexpr std::uint64_t kSegmentBytesMin = std::uint64_t{1} << 20;
 inline constexpr std::uint64_t kSegmentBytesMax = std::uint64_t{1} << 40;
 
-/// The four tables that a directory (directory.hpp) keeps.
-enum class Table : std::uint8_t { windows, gauges, healths, counters };
-inline constexpr std::size_t kTables = 4;
+/// The tables that a directory (directory.hpp) keeps.
+enum class Table : std::uint8_t { windows, gauges, healths, counters, lines };
+inline constexpr std::size_t kTables = 5;
 
 /// Weir's own counters, in the order of counters.def.
 enum class OwnCounter : std::uint8_t {
@@ -83,6 +84,13 @@ struct LeaseWords {
     Word barren_until;  // until then nobody expects more, ns
 };
 
+/// Which participants wait for anything (lines.hpp): a bit for each. Apart from what changes often, for
+/// every request looks at it.
+struct alignas(64) WaitingRecord {
+    static constexpr std::uint32_t kParticipantsMax = 512;
+    Word bits[kParticipantsMax / 64];
+};
+
 /// The first page. `ready` is stored last, with release, when the rest is valid.
 struct Header {
     Word magic;
@@ -104,6 +112,7 @@ struct Header {
     Word lease_grants;       // counts raised leases
     Word lease_changes;      // counts limits that became shared, or ceased to be
     Word host;               // this host's number among its peers
+    WaitingRecord waiting;
     LeaseBucketRecord buckets[kLeaseBuckets];
 };
 
@@ -185,6 +194,14 @@ struct alignas(64) CounterRecord {
     IdentityRecord<54> identity;
 };
 
+/// A line of those who wait for one thing; a word for each participant follows: the place of the first
+/// of its waiters (line.hpp), or 0.
+struct alignas(64) LineRecord {
+    Word life;
+    Word reserved[7];
+    IdentityRecord<29> identity;
+};
+
 /// One actor's slot.
 struct alignas(64) ParticipantRecord {
     enum State : std::uint8_t { free = 0, live = 1, reaping = 2, left = 3 };
@@ -195,7 +212,9 @@ struct alignas(64) ParticipantRecord {
     Word position;  // records ever written to the ring
     Word role[8];
     Word own[kOwnCounters];
-    Word reserved[20 - kOwnCounters];
+    Word looked;  // when it last looked after those of it who wait, ns
+    Word bell;    // whether it wants to be woken: Bell (line.hpp)
+    Word reserved[18 - kOwnCounters];
 };
 
 /// One decision in the flight recorder.
@@ -213,6 +232,7 @@ static_assert(offsetof(WindowRecord, state.edge) == 64,
 static_assert(sizeof(GaugeRecord) == 320);
 static_assert(sizeof(HealthRecord) == 640);
 static_assert(sizeof(CounterRecord) == 512);
+static_assert(sizeof(LineRecord) == 320);
 static_assert(sizeof(ParticipantRecord) == 256);
 static_assert(sizeof(RingRecord) == 32);
 
@@ -224,6 +244,7 @@ struct Geometry {
     std::uint32_t records[kTables] = {};  // by Table
     std::uint32_t index_words[kTables] = {};
     std::uint64_t gauge_stride = 0;
+    std::uint64_t line_stride = 0;
     std::uint64_t participants_at = 0;
     std::uint64_t rings_at = 0;
     std::uint64_t index_at[kTables] = {};
@@ -247,8 +268,8 @@ constexpr std::uint64_t aligned(std::uint64_t at) noexcept {
 }  // namespace detail
 
 /// The map of a segment of `size_bytes` (kSegmentBytesMin .. kSegmentBytesMax). 16 MiB give 64
-/// participants with 2,048 recorded decisions each, 512 gauges, 1,024 healths, 2,048 counters, and
-/// over 7,000 windows.
+/// participants with 2,048 recorded decisions each, 512 gauges, 1,024 healths, 2,048 counters, 256
+/// lines, and over 7,000 windows.
 constexpr Geometry geometry_of(std::uint64_t size_bytes) noexcept {
     using detail::clamp;
     Geometry g;
@@ -260,11 +281,13 @@ constexpr Geometry geometry_of(std::uint64_t size_bytes) noexcept {
     g.ring_records =
         static_cast<std::uint32_t>(clamp(detail::power_of_two_below(ring), 64, 1u << 16));
     g.gauge_stride = detail::aligned(sizeof(GaugeRecord) + sizeof(Word) * g.participants);
+    g.line_stride = detail::aligned(sizeof(LineRecord) + sizeof(Word) * g.participants);
 
     auto& records = g.records;
     records[1] = static_cast<std::uint32_t>(clamp(size_bytes >> 15, 32, 1u << 16));
     records[2] = static_cast<std::uint32_t>(clamp(size_bytes >> 14, 32, 1u << 16));
     records[3] = static_cast<std::uint32_t>(clamp(size_bytes >> 13, 64, 1u << 17));
+    records[4] = static_cast<std::uint32_t>(clamp(size_bytes >> 16, 16, 1u << 10));
 
     std::uint64_t at = kPageBytes;
     g.participants_at = at;
@@ -278,7 +301,7 @@ constexpr Geometry geometry_of(std::uint64_t size_bytes) noexcept {
         at += sizeof(Word) * g.index_words[table];
     }
     const std::uint64_t strides[kTables] = {0, g.gauge_stride, sizeof(HealthRecord),
-                                            sizeof(CounterRecord)};
+                                            sizeof(CounterRecord), g.line_stride};
     for (std::size_t table = 1; table < kTables; ++table) {
         at = detail::aligned(at);
         g.records_at[table] = at;
@@ -336,6 +359,10 @@ constexpr std::uint64_t layout_fingerprint() noexcept {
         offsetof(CounterRecord, identity),
         sizeof(ParticipantRecord),
         offsetof(ParticipantRecord, own),
+        offsetof(ParticipantRecord, bell),
+        offsetof(Header, waiting),
+        sizeof(LineRecord),
+        offsetof(LineRecord, identity),
         sizeof(RingRecord),
         g.participants,
         g.ring_records,
@@ -343,6 +370,7 @@ constexpr std::uint64_t layout_fingerprint() noexcept {
         g.records[1],
         g.records[2],
         g.records[3],
+        g.records[4],
         g.records_at[0],
     };
     std::uint64_t hash = 0xcbf2'9ce4'8422'2325;

@@ -1,4 +1,4 @@
-// Handles to what lives in a segment: window limiters, in-flight gauges, health records, counters.
+// Handles to what lives in a segment: window limiters, in-flight gauges, health records, counters, lines.
 //
 // A handle is a small value; copy it freely. It is good for as long as its Segment is open, in every thread.
 // If the thing it names was evicted (idle, and its place reused for another name), the handle notices by the
@@ -16,6 +16,7 @@ struct WindowRecord;   // shm/layout.hpp
 struct GaugeRecord;    // shm/layout.hpp
 struct HealthRecord;   // shm/layout.hpp
 struct CounterRecord;  // shm/layout.hpp
+struct LineRecord;     // shm/layout.hpp
 
 /// What a window limiter counts.
 enum class Unit : std::uint8_t { requests, tokens, input_tokens, output_tokens };
@@ -53,6 +54,13 @@ struct Health {
 /// A named, ever-growing sum over all processes, for metrics.
 struct Counter {
     CounterRecord* record = nullptr;
+    std::uint64_t generation = 0;
+    explicit operator bool() const noexcept { return record != nullptr; }
+};
+
+/// A line of those who wait for one thing, over all processes (lines.hpp).
+struct Line {
+    LineRecord* record = nullptr;
     std::uint64_t generation = 0;
     explicit operator bool() const noexcept { return record != nullptr; }
 };

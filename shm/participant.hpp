@@ -68,6 +68,7 @@ class Participant {
 
  private:
     friend class Segment;
+    friend class Lines;
     explicit Participant(std::unique_ptr<ParticipantImpl> impl) noexcept;
 
     std::unique_ptr<ParticipantImpl> impl_;

@@ -298,6 +298,20 @@ Gauge Segment::shared_gauge(std::string_view scope, std::string_view name, Units
     return {&record, found.life};
 }
 
+Line Segment::line(std::string_view scope, std::string_view name) {
+    const TableView& table = impl_->table(Table::lines);
+    LastingKeeper keeper;
+    const Found found =
+        impl_->find_or_make(Table::lines, scoped_key(scope, name, table.text_words), keeper);
+    return {&impl_->line(found.record), found.life};
+}
+
+Line Segment::find_line(std::string_view scope, std::string_view name) const {
+    const TableView& table = impl_->table(Table::lines);
+    const auto found = find(table, scoped_key(scope, name, table.text_words));
+    return found ? Line{&impl_->line(found->record), found->life} : Line{};
+}
+
 Health Segment::health(std::string_view scope, std::string_view name) {
     const TableView& table = impl_->table(Table::healths);
     LastingKeeper keeper;

@@ -124,6 +124,10 @@ class Segment {
     /// The gauge of that name, made if it is new. `max` 0 means no maximum: it only counts.
     Gauge gauge(std::string_view scope, std::string_view name, Units max);
 
+    /// The waiting line of that name (lines.hpp), made if it is new; find_line() gives none then.
+    Line line(std::string_view scope, std::string_view name);
+    Line find_line(std::string_view scope, std::string_view name) const;
+
     /// The health record of that name, made if it is new.
     Health health(std::string_view scope, std::string_view name);
 

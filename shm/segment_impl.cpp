@@ -9,7 +9,7 @@ namespace weir::shm {
 namespace {
 
 constexpr const char* kTableNames[kTables] = {"window limiters", "gauges", "health records",
-                                              "counters"};
+                                              "counters", "waiting lines"};
 
 TableView view_of(std::byte* data, const Geometry& g, Table which, std::uint64_t stride,
                   std::uint64_t identity_at, std::size_t text_words) {
@@ -39,6 +39,7 @@ SegmentImpl::SegmentImpl(SegmentFile file, std::string name, Nanos wait_max)
                          offsetof(HealthRecord, identity), 37);
     tables_[3] = view_of(data, g, Table::counters, sizeof(CounterRecord),
                          offsetof(CounterRecord, identity), NameKey::kWordsMax);
+    tables_[4] = view_of(data, g, Table::lines, g.line_stride, offsetof(LineRecord, identity), 29);
     drop_in_children(file_.fd());
 }
 
@@ -73,6 +74,10 @@ HealthRecord& SegmentImpl::health(std::uint32_t record) const noexcept {
 CounterRecord& SegmentImpl::counter(std::uint32_t record) const noexcept {
     return *reinterpret_cast<CounterRecord*>(table(Table::counters).records +
                                              sizeof(CounterRecord) * record);
+}
+
+LineRecord& SegmentImpl::line(std::uint32_t record) const noexcept {
+    return *reinterpret_cast<LineRecord*>(table(Table::lines).records + geometry().line_stride * record);
 }
 
 std::uint32_t SegmentImpl::index_of(const WindowRecord& record) const noexcept {
@@ -121,6 +126,7 @@ void SegmentImpl::release_slot(std::uint32_t slot) noexcept {
     for (std::uint32_t record = 0; record < table(Table::gauges).count; ++record) {
         GaugeCells::clear_share(cells(gauge(record)), slot);
     }
+    clear_fronts(*this, slot);
     ParticipantRecord& own = participant(slot);
     const std::uint64_t life = own.life.load(std::memory_order_relaxed);  // ORDER(slot): ours alone
     // ORDER(slot): release; whoever takes the slot next sees its shares cleared.

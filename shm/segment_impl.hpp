@@ -42,6 +42,7 @@ class SegmentImpl {
     GaugeRecord& gauge(std::uint32_t record) const noexcept;
     HealthRecord& health(std::uint32_t record) const noexcept;
     CounterRecord& counter(std::uint32_t record) const noexcept;
+    LineRecord& line(std::uint32_t record) const noexcept;
 
     /// The index of a record; the handle must come from this segment.
     std::uint32_t index_of(const WindowRecord& record) const noexcept;
@@ -57,8 +58,8 @@ class SegmentImpl {
     bool holds_slot(std::uint32_t slot) const noexcept;
     void set_slot(std::uint32_t slot, bool held) noexcept;
 
-    /// Clears the gauges' share of `slot` and marks the slot left. Only for its owner, or under the
-    /// directory lock when the owner is dead.
+    /// Clears the gauges' share of `slot`, and its fronts in the waiting lines, and marks the slot left.
+    /// Only for its owner, or under the directory lock when the owner is dead.
     void release_slot(std::uint32_t slot) noexcept;
 
     /// Frees the slot of a dead participant; false if it lives, or somebody else is at it.
@@ -88,6 +89,12 @@ struct SegmentAccess {
         return segment.impl_;
     }
 };
+
+/// A line's fronts, one for each participant.
+inline Word* fronts_of(LineRecord& record) noexcept { return reinterpret_cast<Word*>(&record + 1); }
+
+/// Takes all that participant `slot` has in the waiting lines; as release_slot (lines.cpp).
+void clear_fronts(SegmentImpl& segment, std::uint32_t slot) noexcept;
 
 /// Holds the directory lock, having tidied up after a dead holder.
 class DirectoryLock {

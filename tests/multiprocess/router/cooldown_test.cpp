@@ -1,10 +1,7 @@
 // A cooldown that one process sets is obeyed by another at once: by its very next request.
 #include <catch2/catch.hpp>
 
-#include <unistd.h>
-
-#include <array>
-
+#include "pipe.hpp"
 #include "tests/multiprocess/crew.hpp"
 #include "tests/support/fake_upstream.hpp"
 #include "tests/wire/router/rig.hpp"
@@ -17,23 +14,6 @@ using weir::test::FakeUpstream;
 namespace {
 
 const std::string kQuestion = R"({"model":"m","messages":[]})";
-
-struct Pipe {
-    Pipe() { REQUIRE(::pipe(ends.data()) == 0); }
-    ~Pipe() {
-        ::close(ends[0]);
-        ::close(ends[1]);
-    }
-    bool tell() const {
-        const char byte = 'x';
-        return ::write(ends[1], &byte, 1) == 1;
-    }
-    bool hear() const {
-        char byte;
-        return ::read(ends[0], &byte, 1) == 1;
-    }
-    std::array<int, 2> ends{};
-};
 
 /// Asks once, so that it is warm; then waits for the word, and asks again. 0 if that was refused for
 /// the cooldown.

@@ -6,13 +6,13 @@
 
 #include <time.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <optional>
 #include <random>
 #include <vector>
 
+#include "ledger.hpp"
 #include "shm/inspector.hpp"
 #include "tests/multiprocess/crew.hpp"
 #include "tests/support/fake_upstream.hpp"
@@ -60,21 +60,6 @@ int work(const RouterConfig& config) {
 void pause_ms(long milliseconds) {
     const timespec time{milliseconds / 1000, milliseconds % 1000 * 1'000'000};
     ::nanosleep(&time, nullptr);
-}
-
-/// The most answers to `model` in any `span`, by the ledger.
-std::uint64_t fullest(const nlohmann::json& ledger, const std::string& model, std::int64_t span_ns) {
-    std::vector<std::int64_t> times;
-    for (const auto& arrival : ledger.at("arrivals")) {
-        if (arrival.at("model") == model) times.push_back(arrival.at("monotonic_ns"));
-    }
-    std::sort(times.begin(), times.end());
-    std::size_t most = 0;
-    for (std::size_t first = 0, last = 0; last < times.size(); ++last) {
-        while (times[last] - times[first] >= span_ns) ++first;
-        most = std::max(most, last - first + 1);
-    }
-    return most;
 }
 
 }  // namespace

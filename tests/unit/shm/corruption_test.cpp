@@ -8,6 +8,7 @@
 #include "scratch_segment.hpp"
 #include "shm/health.hpp"
 #include "shm/inspector.hpp"
+#include "shm/lines.hpp"
 #include "shm/segment.hpp"
 #include "shm/segment_impl.hpp"
 
@@ -27,6 +28,8 @@ struct Fixture {
     Gauge gauge = segment.gauge("key", "g", 5);
     Health health = segment.health("deployment", "h");
     Counter counter = segment.counter("c");
+    Line line = segment.line("group", "l");
+    Lines lines{segment, me};
 
     /// Asks for everything once.
     void exercise() {
@@ -49,10 +52,18 @@ struct Fixture {
         record_success(health, t, Nanos(5), Nanos(3));
         learn(health, {10, 2, 3});
         Segment::add(counter, 1);
+        lines.begin(t);
+        lines.set_front(line, {128, t});
+        (void)lines.is_first(line, {128, t}, t);
+        (void)lines.others_wait();
+        (void)lines.woken_by_capacity();
+        (void)lines.woken_by_turn(line, t);
+        lines.end();
         try {
             (void)segment.limiter({"key", "a"}, 10);
             (void)segment.limiter({"key", "new"}, 10);
             (void)segment.gauge("key", "g", 5);
+            (void)segment.line("group", "l");
         } catch (const std::exception&) {
             // Refused with a reason is as good as served.
         }
@@ -66,6 +77,7 @@ struct Fixture {
         segment.each_counter([](std::string_view, std::uint64_t) {});
         const Inspector inspector(segment);
         (void)inspector.gauges();
+        (void)inspector.waiters();
         (void)inspector.healths(t);
         (void)inspector.decisions(50);
         (void)inspector.audit();
@@ -126,6 +138,10 @@ TEST_CASE_METHOD(Fixture, "no garbage in health, counters and the recorder does 
     garble(offset_of(health.record), sizeof(HealthRecord), false);
     garble(offset_of(counter.record), 128, true);
     garble(impl.geometry().rings_at, 4 * sizeof(RingRecord), true);
+}
+
+TEST_CASE_METHOD(Fixture, "no garbage in a waiting line and its fronts does harm") {
+    garble(offset_of(line.record), impl.geometry().line_stride, true);
 }
 
 TEST_CASE_METHOD(Fixture, "no garbage in an index does harm") {

@@ -9,6 +9,7 @@
 #include "shm/inspect_table.hpp"
 #include "shm/layout.hpp"
 #include "shm/lease.hpp"
+#include "shm/lines.hpp"
 #include "shm/segment.hpp"
 
 using namespace weir::shm;
@@ -171,4 +172,23 @@ TEST_CASE_METHOD(Busy, "hosts: nobody else, or this host's part of what it share
     CHECK(shown.at("contact").at(0).at("hosts") == 3);
     CHECK_THAT(text("hosts"), Contains("together"));
     CHECK_THAT(text("hosts"), Contains("9.0 s ago"));
+}
+
+TEST_CASE("who waits is shown in the order of their turns") {
+    Busy busy;
+    CHECK(busy.text("waiting") == "segment '" + busy.scratch.name + "': nobody waits\n");
+    Lines mine(busy.segment, busy.me);
+    Participant other = busy.segment.join("other");
+    Lines others(busy.segment, other);
+    const Line line = busy.segment.line("group", "gpt");
+    mine.set_front(line, {128, busy.t - std::chrono::seconds(3)});
+    others.set_front(line, {7, busy.t - std::chrono::seconds(1)});
+    const json waiting = busy.shown("waiting")["waiting"];
+    REQUIRE(waiting.size() == 2);
+    CHECK(waiting[0]["slot"] == others.slot());
+    CHECK(waiting[0]["priority"] == 7);
+    CHECK(waiting[1]["scope"] == "group");
+    CHECK(waiting[1]["name"] == "gpt");
+    CHECK(waiting[1]["since_seconds"].get<double>() == Approx(3));
+    CHECK_THAT(busy.text("waiting"), Contains("gpt"));
 }
