@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <iterator>
 
-#include "router/request.hpp"
+#include "router/json_text.hpp"
 
 namespace weir::proxy {
 namespace {

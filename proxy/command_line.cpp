@@ -8,7 +8,7 @@
 #include <sstream>
 #include <string_view>
 
-#include "router/request.hpp"
+#include "router/json_text.hpp"
 
 namespace weir::proxy {
 namespace {

@@ -6,7 +6,7 @@
 #include <array>
 #include <boost/beast/http/status.hpp>
 
-#include "router/request.hpp"
+#include "router/json_text.hpp"
 
 namespace weir::proxy {
 namespace {

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
+
+#include "router/url.hpp"
 
 namespace weir::proxy {
 namespace {
@@ -48,24 +49,6 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
     return true;
 }
 
-/// Empty if a percent sign is not followed by two hexadecimal digits.
-std::optional<std::string> percent_decoded(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            out += text[i];
-            continue;
-        }
-        unsigned value = 0;
-        const std::string_view digits = text.substr(i + 1, 2);
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-        if (digits.size() != 2 || error != std::errc() || end != digits.data() + 2) return std::nullopt;
-        out += static_cast<char>(value);
-        i += 2;
-    }
-    return out;
-}
-
 Route with_method(Route route, std::string_view method, std::string_view allowed) {
     const bool head_for_get = method == "HEAD" && allowed == "GET";
     if (method == allowed || head_for_get) return route;
@@ -79,7 +62,7 @@ std::optional<Route> model_in_path(std::string_view method, std::string_view pat
     if (!take_prefix(path, "/engines/") && !take_prefix(path, "/openai/deployments/")) return std::nullopt;
     for (const std::string_view after : kAfterModel) {
         if (path.size() <= after.size() || path.substr(path.size() - after.size()) != after) continue;
-        const auto model = percent_decoded(path.substr(0, path.size() - after.size()));
+        const auto model = router::percent_decoded(path.substr(0, path.size() - after.size()));
         if (!model || model->empty()) return std::nullopt;
         return with_method({Endpoint::forward, after, *model}, method, "POST");
     }
@@ -114,7 +97,7 @@ Route find_route(std::string_view method, std::string_view target) {
     }
     if (const auto route = model_in_path(method, path)) return *route;
     if (take_prefix(path, "/models/") && !path.empty()) {
-        if (const auto model = percent_decoded(path)) {
+        if (const auto model = router::percent_decoded(path)) {
             return with_method({Endpoint::model, {}, *model}, method, "GET");
         }
     }

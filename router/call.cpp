@@ -5,8 +5,10 @@
 #include <chrono>
 
 #include "router/feedback.hpp"
+#include "router/json_text.hpp"
 #include "router/multipart.hpp"
 #include "router/observation.hpp"
+#include "router/spliced_body.hpp"
 #include "router/wildcard.hpp"
 #include "shm/health.hpp"
 
@@ -152,6 +154,7 @@ Search::Terms Call::terms() const {
     const RequestFacts& facts = *request_.facts;
     Search::Terms terms;
     terms.stream = facts.stream;
+    terms.tags = facts.tags;
     terms.priority = facts.priority.value_or(router_.config_.default_priority.value_or(kPriorityDefault));
     terms.began = shm::now();
     shm::Nanos patience = router_.config_.weir.queue.max_wait;
@@ -245,7 +248,8 @@ bool Call::others_available() const {
     const shm::Nanos now = shm::now();
     const auto& deployments = target_.group->deployments;
     return std::any_of(deployments.begin(), deployments.end(), [&](const Deployment* other) {
-        return other != account_.deployment() && shm::cooldown_until(other->health()) <= now;
+        return other != account_.deployment() && search_.may_use(*other) &&
+               shm::cooldown_until(other->health()) <= now;
     });
 }
 

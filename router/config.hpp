@@ -22,6 +22,7 @@
 #include "router/redis_settings.hpp"
 #include "router/retry.hpp"
 #include "router/strategy.hpp"
+#include "router/tag_filter.hpp"
 #include "shm/clock.hpp"
 
 namespace weir::router {
@@ -160,6 +161,7 @@ struct RouterConfig {
     std::optional<shm::Nanos> stream_timeout;  ///< for streams, until the first byte
     std::optional<std::uint64_t> default_max_parallel_requests;  ///< of deployments that give none
     std::optional<std::uint8_t> default_priority;
+    TagRules tags;
     bool enable_pre_call_checks = false;  ///< limits are always checked; this adds max_input_tokens
     PrioritySettings priorities;
     bool key_limits_count_input_only = false;   ///< general_settings.token_rate_limit_type: input

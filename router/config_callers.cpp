@@ -49,7 +49,7 @@ constexpr auto kCallerIgnored = std::to_array<Ignored>({
     {"soft_budget", kNoSpend},
     {"budget_id", kNoSpend},
     {"spend", kNoSpend},
-    {"tags", kNoTags},
+    {"tags", "tags come with the request"},
     {"metadata", "give priority itself"},
     {"duration", "give expires"},
 

@@ -225,8 +225,6 @@ void read_params(const ConfigNode& entry, const Params& params, DeploymentConfig
         deployment.num_retries = static_cast<std::uint32_t>(*n);
     deployment.cooldown_time = params.at("cooldown_time").seconds(0, kTimeoutMost);
     deployment.tags = params.at("tags").texts();
-    if (!deployment.tags.empty())
-        params.at("tags").warn(fmt::format("not supported, it has no effect: {}", kNoTags));
     deployment.input_cost_per_token = params.at("input_cost_per_token").number(0, 1e6);
     deployment.output_cost_per_token = params.at("output_cost_per_token").number(0, 1e6);
     if (const auto policy = read_cost_policy(params.at("weir_cost")))

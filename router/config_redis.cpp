@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "router/config_sections.hpp"
+#include "router/url.hpp"
 
 namespace weir::router {
 namespace {
@@ -24,23 +25,6 @@ std::optional<std::string_view> take_until(std::string_view& text, char mark, bo
     const std::string_view part = text.substr(0, at);
     text.remove_prefix(at + 1);
     return part;
-}
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            out += text[i];
-            continue;
-        }
-        unsigned byte = 0;
-        const std::string_view digits = text.substr(i + 1, 2);
-        const auto read = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
-        if (digits.size() != 2 || read.ptr != digits.data() + 2) return std::nullopt;
-        out += static_cast<char>(byte);
-        i += 2;
-    }
-    return out;
 }
 
 template <class Number>

@@ -25,6 +25,8 @@ constexpr auto kRouterKeys = std::to_array<std::string_view>({"routing_strategy"
                                                               "content_policy_fallbacks",
                                                               "model_group_alias",
                                                               "enable_pre_call_checks",
+                                                              "enable_tag_filtering",
+                                                              "tag_filtering_match_any",
                                                               "retry_after",
                                                               "retry_policy",
                                                               "model_group_retry_policy",
@@ -48,8 +50,6 @@ constexpr auto kRouterIgnored = std::to_array<Ignored>({
     {"caching_groups", kNoCache},
     {"client_ttl", "connections are kept by weir_settings.upstream.idle_timeout_seconds"},
     {"polling_interval", "waiting requests are woken, they do not poll"},
-    {"enable_tag_filtering", kNoTags},
-    {"tag_filtering_match_any", kNoTags},
     {"provider_budget_config", kNoSpend},
     {"alerting_config", kNoCallbacks},
     {"plugins", kNoPlugins},
@@ -291,6 +291,8 @@ void read_router_settings(const ConfigNode& settings, RouterConfig& config) {
     if (const auto p = settings.at("default_priority").whole(0, 255)) {
         config.default_priority = static_cast<std::uint8_t>(*p);
     }
+    config.tags.enabled = settings.at("enable_tag_filtering").boolean().value_or(false);
+    config.tags.match_any = settings.at("tag_filtering_match_any").boolean().value_or(true);
     config.enable_pre_call_checks = settings.at("enable_pre_call_checks").boolean().value_or(false);
     read_pre_call_checks(settings.at("optional_pre_call_checks"));
 }

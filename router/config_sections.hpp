@@ -57,7 +57,6 @@ inline constexpr std::string_view kNoRedis =
     "see redis_host in router_settings, and weir_settings.redis";
 inline constexpr std::string_view kNoCallbacks =
     "there are no callbacks; /metrics and the access log are built in";
-inline constexpr std::string_view kNoTags = "deployments are not chosen by tags";
 inline constexpr std::string_view kNoPlugins = "there are no Python hooks";
 inline constexpr std::string_view kNoHealthCalls = "upstreams are judged by the requests they get";
 inline constexpr std::string_view kNotOpenAi =

@@ -55,6 +55,7 @@ Task<TransportError> Connection::connect(std::span<const Tcp::endpoint> endpoint
         if (!failed) {
             socket_.set_option(Tcp::no_delay(true), error);
             socket_.non_blocking(true, error);
+            peer_ = endpoint;
             result = TransportError::none;
             break;
         }

@@ -62,6 +62,9 @@ class Connection : public Waiter {
     /// late. `gone` must not destroy the Connection; that of the first call stays.
     void watch_peer(std::function<void(PeerGone)> gone);
 
+    /// What connect() has connected to.
+    const Tcp::endpoint& peer() const noexcept { return peer_; }
+
     bool reused = false;           ///< whether it has carried an exchange before
     shm::Nanos idle_since{};       ///< while in the pool
 
@@ -92,6 +95,7 @@ class Connection : public Waiter {
     Pulse& pulse_;
     const bool of_client_;
     Socket socket_;
+    Tcp::endpoint peer_;
     std::unique_ptr<asio::ssl::stream<Socket&>> tls_;
     std::vector<char> in_;
     std::size_t begin_ = 0;

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "router/request.hpp"
+#include "router/json_text.hpp"
 
 namespace weir::router {
 namespace {

@@ -1,5 +1,7 @@
 #include "router/json_text.hpp"
 
+#include <fmt/format.h>
+
 #include <cstddef>
 
 namespace weir::router {
@@ -61,6 +63,21 @@ std::optional<std::uint64_t> unescaped_bytes(std::string_view inside) noexcept {
         at += 2 + hex_digits;
     }
     return bytes;
+}
+
+std::string json_string(std::string_view text) {
+    std::string out = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (static_cast<unsigned char>(c) < 0x20) {
+            out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        } else {
+            out += c;
+        }
+    }
+    return out += '"';
 }
 
 }  // namespace weir::router

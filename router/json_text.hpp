@@ -17,4 +17,7 @@ bool is_json_number(std::string_view token) noexcept;
 /// each \u escape counts for 3. Nothing if an escape is malformed.
 std::optional<std::uint64_t> unescaped_bytes(std::string_view inside) noexcept;
 
+/// `text` (UTF-8) as a JSON string, with its quotes.
+std::string json_string(std::string_view text);
+
 }  // namespace weir::router

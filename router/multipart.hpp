@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "router/request.hpp"
+#include "router/spliced_body.hpp"
 
 namespace weir::router {
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "router/json_text.hpp"
+#include "router/request_field.hpp"
 
 namespace weir::router {
 namespace {
@@ -46,66 +47,6 @@ bool is_space(char c) noexcept {
 std::string_view trimmed(std::string_view token) noexcept {
     while (!token.empty() && is_space(token.back())) token.remove_suffix(1);
     return token;
-}
-
-/// The fields that are acted upon; each may occur once.
-enum class Field : std::uint8_t {
-    model,
-    stream,
-    stream_options,
-    max_tokens,
-    max_completion_tokens,
-    max_output_tokens,
-    n,
-    best_of,
-    user,
-    priority,
-    timeout,
-    max_wait_seconds,
-    num_retries,
-    messages,
-    prompt,
-    input,
-    instructions,
-    system,
-    tools,
-    functions,
-    other,
-};
-constexpr std::array<std::string_view, static_cast<std::size_t>(Field::other)> kFieldNames = {
-    "model",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "n",
-    "best_of",
-    "user",
-    "priority",
-    "timeout",
-    "max_wait_seconds",
-    "num_retries",
-    "messages",
-    "prompt",
-    "input",
-    "instructions",
-    "system",
-    "tools",
-    "functions"};
-
-Field field_of(std::string_view key) noexcept {
-    const auto* const at = std::find(kFieldNames.begin(), kFieldNames.end(), key);
-    return static_cast<Field>(at - kFieldNames.begin());
-}
-
-std::string_view name_of(Field field) noexcept {
-    return kFieldNames[static_cast<std::size_t>(field)];
-}
-
-bool is_own(Field field) noexcept {
-    return field == Field::priority || field == Field::timeout ||
-           field == Field::max_wait_seconds || field == Field::num_retries;
 }
 
 /// One pass over one body. Every step returns false once `bad` is set.
@@ -162,7 +103,8 @@ class Pass {
         seen_[static_cast<std::size_t>(which)] = true;
         std::string_view token;
         if (!token_of(value, token)) return false;
-        const ByteRange range{offset(token.data()), offset(token.data()) + token.size()};
+        ByteRange range{offset(token.data()), offset(token.data()) + token.size()};
+        if (which == Field::tags && token.front() == '[' && !end_of_list(value, range.end)) return false;
         if (is_own(which)) {
             keep_out({key_begin, range.end});
         } else {
@@ -188,6 +130,11 @@ class Pass {
                 return read_n(which, value, token);
             case Field::user:
                 return read_user(value, token);
+            case Field::metadata:
+                return token.front() == '{' ? read_metadata(value) : walk(value, 1, Count::nothing);
+            case Field::tags:
+                if (token != "null" && token.front() != '[') return fail_tags();
+                return token == "null" || read_tags(value, Tags::strings_only);
             case Field::priority:
                 return read_priority(value, token);
             case Field::timeout:
@@ -338,6 +285,62 @@ class Pass {
         return true;
     }
 
+    /// Where a list ends, which is still to be read.
+    bool end_of_list(ondemand::value& value, std::size_t& end) {
+        ondemand::array array;
+        std::string_view text;
+        if (const auto e = value.get_array().get(array)) return malformed(e);
+        if (const auto e = array.raw_json().get(text)) return malformed(e);
+        if (const auto e = array.reset().error()) return malformed(e);
+        end = offset(text.data()) + trimmed(text).size();
+        return true;
+    }
+
+    enum class Tags : std::uint8_t { strings_only, whatever };
+
+    bool fail_tags() {
+        return fail(fmt::format("the field 'tags' must be a list of at most {} strings", kTagsMax), "tags");
+    }
+
+    bool read_tags(ondemand::value& value, Tags what) {
+        ondemand::array array;
+        if (const auto e = value.get_array().get(array)) return malformed(e);
+        for (auto result : array) {
+            ondemand::value item;
+            std::string_view token;
+            std::string_view tag;
+            if (const auto e = std::move(result).get(item)) return malformed(e);
+            if (!token_of(item, token)) return false;
+            if (token.front() != '"' || facts.tags.size() == kTagsMax) {
+                if (what == Tags::strings_only) return fail_tags();
+                if (!walk(item, 2, Count::nothing)) return false;
+                continue;
+            }
+            if (const auto e = item.get_string().get(tag)) return malformed(e);
+            facts.tags.emplace_back(tag);
+        }
+        return true;
+    }
+
+    /// Its tags are as good as `tags`; all else in it is the upstream's affair.
+    bool read_metadata(ondemand::value& value) {
+        ondemand::object object;
+        if (const auto e = value.get_object().get(object)) return malformed(e);
+        for (auto result : object) {
+            ondemand::field field;
+            std::string_view key;
+            std::string_view token;
+            if (const auto e = std::move(result).get(field)) return malformed(e);
+            if (const auto e = field.unescaped_key().get(key)) return malformed(e);
+            if (!token_of(field.value(), token)) return false;
+            const bool tags = key == "tags" && token.front() == '[';
+            if (!(tags ? read_tags(field.value(), Tags::whatever) : walk(field.value(), 2, Count::nothing))) {
+                return false;
+            }
+        }
+        return true;
+    }
+
     /// Where to ask for usage when there are no stream_options: as the first member. Another one
     /// follows, for a body that streams says so.
     void place_usage() {
@@ -475,67 +478,6 @@ std::variant<RequestFacts, BadRequest> RequestReader::read(std::string_view body
 
 std::variant<RequestFacts, BadRequest> read_request(std::string_view body, ModelIn where) {
     return RequestReader().read(body, where);
-}
-
-std::string json_string(std::string_view text) {
-    std::string out = "\"";
-    for (const char c : text) {
-        if (c == '"' || c == '\\') {
-            out += '\\';
-            out += c;
-        } else if (static_cast<unsigned char>(c) < 0x20) {
-            out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-        } else {
-            out += c;
-        }
-    }
-    return out += '"';
-}
-
-void SplicedBody::add(std::string_view piece) noexcept {
-    if (piece.empty() || count_ == pieces_.size()) return;
-    pieces_[count_++] = piece;
-    bytes_ += piece.size();
-}
-
-std::string SplicedBody::joined() const {
-    std::string whole;
-    whole.reserve(bytes_);
-    for (const auto piece : pieces()) whole += piece;
-    return whole;
-}
-
-SplicedBody splice(std::string_view body, const RequestFacts& facts, std::string_view model_json,
-                   bool ask_usage) noexcept {
-    struct Edit {
-        ByteRange place;
-        std::array<std::string_view, 3> text;
-    };
-    std::array<Edit, kOwnFieldsMax + 2> edits;
-    std::size_t count = 0;
-    if (ask_usage) edits[count++] = {facts.usage_place, {facts.usage_text}};
-    if (facts.model_value.empty()) {
-        edits[count++] = {{facts.members_begin, facts.members_begin},
-                          {"\"model\":", model_json, facts.has_members ? "," : ""}};
-    } else {
-        edits[count++] = {facts.model_value, {model_json}};
-    }
-    for (std::size_t i = 0; i < facts.own_fields_count; ++i)
-        edits[count++] = {facts.own_fields[i], {}};
-    for (std::size_t i = 1; i < count; ++i) {  // a handful, nearly in order, stable
-        for (std::size_t j = i; j > 0 && edits[j].place.begin < edits[j - 1].place.begin; --j) {
-            std::swap(edits[j], edits[j - 1]);
-        }
-    }
-    SplicedBody spliced;
-    std::size_t at = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        spliced.add(body.substr(at, edits[i].place.begin - at));
-        for (const auto text : edits[i].text) spliced.add(text);
-        at = edits[i].place.end;
-    }
-    spliced.add(body.substr(at));
-    return spliced;
 }
 
 }  // namespace weir::router

@@ -1,6 +1,5 @@
-// What a client's JSON body says that routing and admission need to know, and the body as the
-// upstream gets it: the same bytes with another model name in the place of the old one, nothing
-// re-serialised.
+// What a client's JSON body says that routing and admission need to know. Nothing is re-serialised:
+// spliced_body.hpp makes of the same bytes what the upstream gets.
 //
 // The body is checked whole, so that what is admitted here is what the upstream reads. A field that
 // is acted upon may stand there once only: of two "model" fields one parser takes the first and
@@ -14,10 +13,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace weir::router {
 
@@ -29,7 +28,10 @@ struct ByteRange {
 };
 
 /// The most fields of a body that are meant for the router alone; see RequestFacts::own_fields.
-inline constexpr std::size_t kOwnFieldsMax = 4;
+inline constexpr std::size_t kOwnFieldsMax = 5;
+
+/// The most tags that a request may have.
+inline constexpr std::size_t kTagsMax = 32;
 
 /// The nesting that a body may have.
 inline constexpr int kJsonDepthMax = 512;
@@ -53,6 +55,8 @@ struct RequestFacts {
     std::string user;     ///< empty if absent
     std::uint64_t prompt_bytes = 0;  ///< text of messages, prompt, input, instructions, tools
     bool has_messages = false;       ///< "messages" is there and is a list
+
+    std::vector<std::string> tags;  ///< of "tags" and of "metadata"
 
     // Fields for the router, which an upstream would refuse; `splice` leaves them out.
     std::optional<std::uint8_t> priority;   ///< 0 .. 255, lower first; values beyond are clamped
@@ -97,32 +101,5 @@ class RequestReader {
 /// Reads one body with a reader of its own: for tests and for where speed does not matter.
 std::variant<RequestFacts, BadRequest> read_request(std::string_view body,
                                                     ModelIn where = ModelIn::body);
-
-/// `text` (UTF-8) as a JSON string, with its quotes.
-std::string json_string(std::string_view text);
-
-/// A body in pieces, to be written one after the other. Views into what `splice` was given.
-class SplicedBody {
- public:
-    std::span<const std::string_view> pieces() const noexcept { return {pieces_.data(), count_}; }
-    std::size_t bytes() const noexcept { return bytes_; }
-    std::string joined() const;
-
-    /// Adds a piece; empty ones are left out.
-    void add(std::string_view piece) noexcept;
-
-    static constexpr std::size_t kPiecesMax = 20;
-
- private:
-    std::array<std::string_view, kPiecesMax> pieces_{};
-    std::size_t count_ = 0;
-    std::size_t bytes_ = 0;
-};
-
-/// The body for the upstream: `model_json` (from json_string) as its model, without the fields that
-/// are the router's own, and asking for usage if `ask_usage` (meant for streams). `facts` must be
-/// of this `body`.
-SplicedBody splice(std::string_view body, const RequestFacts& facts, std::string_view model_json,
-                   bool ask_usage) noexcept;
 
 }  // namespace weir::router

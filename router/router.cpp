@@ -49,7 +49,7 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
     }
     for (const auto& deployment : deployments_) {
         auto [by_id, made] = groups_.try_emplace(deployment->config().id);
-        if (made) by_id->second = {{}, {deployment.get()}, {}, false};
+        if (made) by_id->second = {{}, {deployment.get()}, {}, false, false};
     }
     index_groups();
     strategy_ = config_.strategy;
@@ -125,21 +125,29 @@ Router::Asked Router::candidates(const Asking& asking, shm::Nanos now) {
         const auto most = deployment->config().max_input_tokens;
         return !config_.enable_pre_call_checks || !most || asking.input_tokens <= *most;
     };
+    const auto allowed = [&](const Deployment* deployment) {
+        return asking.tags.allows(deployment->config().tags);
+    };
+    const auto serves = [&](const Deployment* deployment) { return allowed(deployment) && fits(deployment); };
     snapshots_.clear();
     for (Deployment* deployment : deployments) snapshots_.push_back(snapshot(*deployment, now));
     const auto ordered = chooser_.order(snapshots_, {strategy_, config_.latency_buffer, asking.stream},
                                         RandomSource(random_));
     order_.clear();
     for (const std::uint32_t index : ordered.all.first(ordered.healthy)) {
-        if (fits(deployments[index])) order_.push_back(deployments[index]);
+        if (serves(deployments[index])) order_.push_back(deployments[index]);
     }
-    if (order_.empty()) return {order_, std::none_of(deployments.begin(), deployments.end(), fits)};
+    if (order_.empty()) {
+        const bool untagged = std::none_of(deployments.begin(), deployments.end(), allowed);
+        const bool too_long = !untagged && std::none_of(deployments.begin(), deployments.end(), serves);
+        return {order_, too_long, untagged};
+    }
     const auto& last = asking.last_choice;
-    if (last.empty()) return {order_, false};
+    if (last.empty()) return {order_};
     std::stable_partition(order_.begin(), order_.end(), [&](const Deployment* deployment) {
         return std::find(last.begin(), last.end(), deployment) == last.end();
     });
-    return {order_, false};
+    return {order_};
 }
 
 /// Reads of the segment only what the strategy looks at.
@@ -170,9 +178,10 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
     return candidate;
 }
 
-shm::Nanos Router::cooled_down_at(const Group& group) const {
+shm::Nanos Router::cooled_down_at(const Group& group, const TagFilter& tags) const {
     shm::Nanos soonest = kNever;
     for (const Deployment* deployment : group.deployments) {
+        if (!tags.allows(deployment->config().tags)) continue;
         soonest = std::min(soonest, shm::cooldown_until(deployment->health()));
     }
     return soonest;

@@ -93,6 +93,7 @@ class Router {
         std::vector<Deployment*> deployments;
         shm::Health learning;  // of the sizes of prompts and completions
         bool listed = true;
+        bool by_tags = true;  // or else it stands for one deployment, whose id was named
     };
 
     /// What a model's name means.
@@ -110,16 +111,18 @@ class Router {
         const Group& group;
         bool stream = false;
         shm::Units input_tokens = 0;                ///< estimated
+        const TagFilter& tags;
         std::span<Deployment* const> last_choice;  ///< they have failed this request already
     };
     struct Asked {
         std::span<Deployment* const> order;  ///< those that are not cooling down; good until the next call
         bool too_long = false;               ///< none takes a prompt of this length
+        bool untagged = false;               ///< none has the tags that it would have to have
     };
     Asked candidates(const Asking& asking, shm::Nanos now);
 
-    /// When the first of a group's deployments has cooled down.
-    shm::Nanos cooled_down_at(const Group& group) const;
+    /// When the first of a group's deployments that `tags` allows has cooled down.
+    shm::Nanos cooled_down_at(const Group& group, const TagFilter& tags) const;
 
     Candidate snapshot(Deployment& deployment, shm::Nanos now) const;
 

@@ -11,6 +11,7 @@ namespace weir::router {
 namespace {
 
 constexpr Outcome kRefused{Kind::rate_limited, Source::none, Retry::no, false};
+constexpr Outcome kWrongTags{Kind::bad_request, Source::client, Retry::no, false};
 constexpr Outcome kTooLong{Kind::context_window, Source::client, Retry::no, false};
 
 double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
@@ -25,6 +26,14 @@ ApiError too_long(std::string_view group, shm::Units tokens) {
                         "tokens. Passed model={}",
                         tokens, group),
             "invalid_request_error", "messages", {}};
+}
+
+ApiError wrong_tags(std::string_view group) {
+    return {400,
+            fmt::format("Not allowed to access model due to tags configuration: no deployment has these "
+                        "tags, and none is a default. Passed model={}",
+                        group),
+            "invalid_request_error", "tags", {}};
 }
 
 ApiError all_cooling(std::string_view group, shm::Nanos until) {
@@ -54,6 +63,8 @@ LaneName lane_of(const Hold& hold) noexcept {
 void Search::begin(const Router::Group& group) {
     group_ = &group;
     failed_.clear();
+    tags_ = group.by_tags ? TagFilter(router_.config_.tags, terms_.tags) : TagFilter();
+    for (const Deployment* deployment : group.deployments) tags_.see(deployment->config().tags);
 }
 
 /// Also a request that is refused at once counts as demand for a shared limit.
@@ -87,13 +98,17 @@ Outcome Search::ask(shm::Nanos now) {
     lacks_lease_ = false;
     if (router_.coordination_) router_.coordination_->check(now);
     const auto asked = candidates(now);
+    if (asked.untagged) {
+        refuse(wrong_tags(group_->name), false);
+        return kWrongTags;
+    }
     if (asked.too_long) {
         refuse(too_long(group_->name, account_.bill().caller.reserve.input_tokens), false);
         return kTooLong;
     }
     if (asked.order.empty()) {
         lane_ = group_lane();
-        ready_at_ = router_.cooled_down_at(*group_);
+        ready_at_ = router_.cooled_down_at(*group_, tags_);
         timed_ = true;
         refuse(all_cooling(group_->name, ready_at_ - now), true);
         return kRefused;
@@ -160,7 +175,8 @@ Task<Outcome> Search::wait() {
 
 shm::Nanos Search::ready_at(shm::Nanos now) {
     const auto asked = candidates(now);
-    if (asked.order.empty()) return asked.too_long ? now : router_.cooled_down_at(*group_);
+    if (asked.too_long || asked.untagged) return now;
+    if (asked.order.empty()) return router_.cooled_down_at(*group_, tags_);
     return account_.earliest(router_.participant_, asked.order, now).value_or(now);
 }
 
@@ -174,7 +190,7 @@ Guest::Taken Search::take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) 
 
 Router::Asked Search::candidates(shm::Nanos now) {
     const shm::Units input = account_.bill().caller.reserve.input_tokens;
-    return router_.candidates({*group_, terms_.stream, input, failed_}, now);
+    return router_.candidates({*group_, terms_.stream, input, tags_, failed_}, now);
 }
 
 /// A lane in which somebody waits whom this request would overtake.
@@ -193,11 +209,15 @@ std::optional<LaneName> Search::busy_lane(shm::Nanos now) const {
     return std::nullopt;
 }
 
-/// Where limits are shared, who waits for its own share does not hold up others.
+/// Where limits are shared, or deployments chosen by tags, who waits for its own share or its own
+/// deployments does not hold up others.
 LaneName Search::group_lane() const noexcept {
-    const bool shared = !router_.config_.priorities.shares.empty();
-    return {"group", group_->name,
-            shared ? std::hash<std::string_view>{}(account_.unpaid().priority) : 0};
+    const std::hash<std::string_view> hash;
+    std::uint64_t detail = router_.config_.priorities.shares.empty() ? 0 : hash(account_.unpaid().priority);
+    if (router_.config_.tags.enabled && group_->by_tags) {
+        for (const std::string& tag : terms_.tags) detail = detail * 31 + hash(tag);
+    }
+    return {"group", group_->name, detail};
 }
 
 LaneName Search::lane_of(const NoPlace& refusal) const noexcept {

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "router/account.hpp"
@@ -27,6 +29,7 @@ class Search final : private Guest {
         std::uint8_t priority = kPriorityDefault;  ///< lower first
         shm::Nanos began{};
         shm::Nanos give_up_at{};  ///< not after `began`: it does not wait
+        std::span<const std::string> tags{};
     };
 
     /// Both must outlive it.
@@ -39,6 +42,11 @@ class Search final : private Guest {
 
     /// Where an attempt has failed; that deployment is asked last from now on.
     void avoid(Deployment* deployment) { failed_.push_back(deployment); }
+
+    /// Whether this request may go there, by its tags.
+    bool may_use(const Deployment& deployment) const noexcept {
+        return tags_.allows(deployment.config().tags);
+    }
 
     /// Takes a place, unless others wait for one like it already, in whatever process. If not ok,
     /// error() says why.
@@ -83,6 +91,7 @@ class Search final : private Guest {
     Router& router_;
     Account& account_;
     Terms terms_;
+    TagFilter tags_;
     const Router::Group* group_ = nullptr;
     std::vector<Deployment*> failed_;
     ApiError error_;

@@ -1,7 +1,7 @@
 #include "router/upstream.hpp"
 
 #include <algorithm>
-#include <boost/asio/ip/basic_resolver.hpp>
+#include <boost/asio/co_spawn.hpp>
 
 namespace weir::router {
 namespace {
@@ -9,6 +9,10 @@ namespace {
 /// An idle connection is asked whether it is still good only if it has been idle for this long:
 /// under load the question would cost a system call for each request and say yes.
 constexpr shm::Nanos kAskAfterIdle = std::chrono::milliseconds(500);
+
+/// When to ask again for addresses if nobody knew them, and for how long at least to leave the
+/// connections that are there in peace.
+constexpr shm::Nanos kLookUpAgain = std::chrono::seconds(1);
 
 /// Trust in the system's certificates: read when it is first needed, and once in a process, for there are
 /// hundreds of them, which take tens of milliseconds and two megabytes.
@@ -25,14 +29,27 @@ asio::ssl::context& system_trust() {
 }  // namespace
 
 Upstream::Upstream(asio::io_context& io, Pulse& pulse, const Url& url,
-                   const ConnectionSettings& settings)
-    : io_(io), pulse_(pulse), url_(url), settings_(settings) {
+                   const ConnectionSettings& settings, Resolver resolver)
+    : io_(io), pulse_(pulse), url_(url), settings_(settings), resolver_(std::move(resolver)) {
+    ErrorCode is_name;
+    const auto address = asio::ip::make_address(url_.host, is_name);
+    if (!is_name) {
+        endpoints_ = {Tcp::endpoint(address, url_.port)};
+        good_until_ = kNever;
+    } else if (!resolver_) {
+        resolver_ = system_resolver(io_);
+    }
     if (url_.tls && !settings_.ca_file.empty()) {
         tls_ = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
         tls_->load_verify_file(settings_.ca_file);
     }
-    pulse_.on_beat([this](shm::Nanos now) { close_idle(now); });
+    pulse_.on_beat([this](shm::Nanos now) {
+        close_idle(now);
+        refresh(now);
+    });
 }
+
+Upstream::~Upstream() { *self_ = nullptr; }
 
 Task<Upstream::Acquired> Upstream::acquire(bool fresh) {
     if (!fresh) {
@@ -58,7 +75,7 @@ Task<Upstream::Acquired> Upstream::acquire(bool fresh) {
 void Upstream::release(std::unique_ptr<Connection> connection, bool keep) {
     if (!connection) return;
     connection->clear_deadline();
-    if (keep) {
+    if (keep && is_current(*connection)) {
         connection->reused = true;
         connection->idle_since = shm::now();
         idle_.push_back(std::move(connection));
@@ -104,7 +121,7 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
     const auto endpoints = endpoints_;  // another request may resolve anew meanwhile
     const auto error = co_await connection.connect(endpoints, deadline);
     if (error != TransportError::none) {
-        resolved_at_ = {};  // the name may have moved
+        if (good_until_ != kNever) good_until_ = {};  // the name may have moved
         co_return error;
     }
     if (!url_.tls) co_return TransportError::none;
@@ -113,28 +130,44 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
 }
 
 Task<TransportError> Upstream::resolve() {
-    if (!endpoints_.empty() && shm::now() - resolved_at_ < settings_.dns_ttl &&
-        resolved_at_ != shm::Nanos{}) {
-        co_return TransportError::none;
+    if (shm::now() >= good_until_) co_await look_up();
+    co_return endpoints_.empty() ? TransportError::resolve : TransportError::none;
+}
+
+/// An old address is better than none.
+Task<void> Upstream::look_up() {
+    const auto self = self_;
+    auto found = co_await resolver_(url_.host, url_.port);
+    if (*self == nullptr) co_return;
+    const shm::Nanos now = shm::now();
+    if (found.empty()) {
+        if (!endpoints_.empty()) good_until_ = now + std::min(settings_.dns_ttl, kLookUpAgain);
+        co_return;
     }
-    ErrorCode not_numeric;
-    const auto address = asio::ip::make_address(url_.host, not_numeric);
-    if (!not_numeric) {
-        endpoints_ = {Tcp::endpoint(address, url_.port)};
-        resolved_at_ = shm::now();
-        co_return TransportError::none;
-    }
-    asio::ip::basic_resolver<Tcp, Executor> resolver(io_);
-    const auto [error, results] =
-        co_await resolver.async_resolve(url_.host, std::to_string(url_.port), kAwait);
-    if (error || results.empty()) {
-        // An old address is better than none.
-        co_return endpoints_.empty() ? TransportError::resolve : TransportError::none;
-    }
-    endpoints_.clear();
-    for (const auto& entry : results) endpoints_.push_back(entry.endpoint());
-    resolved_at_ = shm::now();
-    co_return TransportError::none;
+    endpoints_before_ = std::exchange(endpoints_, std::move(found));
+    good_until_ = now + settings_.dns_ttl;
+    drop_outdated();
+}
+
+void Upstream::refresh(shm::Nanos now) {
+    const shm::Nanos grace = settings_.dns_ttl == shm::Nanos{} ? kLookUpAgain : shm::Nanos{};
+    if (open_ == 0 || looking_up_ || good_until_ == kNever || now < good_until_ + grace) return;
+    looking_up_ = true;
+    asio::co_spawn(io_.get_executor(), look_up(), [self = self_](std::exception_ptr) {
+        if (*self != nullptr) (*self)->looking_up_ = false;
+    });
+}
+
+bool Upstream::is_current(const Connection& connection) const {
+    const auto has = [&](const std::vector<Tcp::endpoint>& named) {
+        return std::find(named.begin(), named.end(), connection.peer()) != named.end();
+    };
+    return has(endpoints_) || has(endpoints_before_);
+}
+
+void Upstream::drop_outdated() {
+    open_ -= std::erase_if(idle_, [&](const auto& connection) { return !is_current(*connection); });
+    let_one_in();
 }
 
 void Upstream::close_idle(shm::Nanos now) {

@@ -10,14 +10,20 @@
 
 #include "router/config.hpp"
 #include "router/connection.hpp"
+#include "router/resolver.hpp"
 #include "router/url.hpp"
 
 namespace weir::router {
 
 class Upstream {
  public:
-    /// `pulse` must outlive it. Reads `settings.ca_file`, if there is one and `url` is https.
-    Upstream(asio::io_context& io, Pulse& pulse, const Url& url, const ConnectionSettings& settings);
+    /// `pulse` must outlive it. Reads `settings.ca_file`, if there is one and `url` is https. `resolver` is
+    /// asked about the name in `url`, if it is one; the system is, if that is empty.
+    Upstream(asio::io_context& io, Pulse& pulse, const Url& url, const ConnectionSettings& settings,
+             Resolver resolver = {});
+    ~Upstream();
+    Upstream(const Upstream&) = delete;
+    Upstream& operator=(const Upstream&) = delete;
 
     struct Acquired {
         std::unique_ptr<Connection> connection;  ///< null if and only if there is an error
@@ -44,8 +50,15 @@ class Upstream {
         bool called;
     };
 
-    /// How long a lookup takes is the system resolver's affair (resolv.conf): it cannot be called back.
+    /// Sees to it that there are addresses, if possible of late.
     Task<TransportError> resolve();
+    Task<void> look_up();
+    /// Also while no new connection is made, for those that are there may lead to an address that is gone.
+    void refresh(shm::Nanos now);
+    /// Whether its address was named by one of the two latest answers: servers that have many addresses
+    /// name others each time.
+    bool is_current(const Connection& connection) const;
+    void drop_outdated();
     /// False if nobody made room before `deadline`.
     Task<bool> wait_for_room(shm::Nanos deadline);
     Task<TransportError> connect(Connection& connection, shm::Nanos deadline);
@@ -57,8 +70,12 @@ class Upstream {
     Url url_;
     ConnectionSettings settings_;
     std::unique_ptr<asio::ssl::context> tls_;  // with settings_.ca_file; null without
+    Resolver resolver_;
     std::vector<Tcp::endpoint> endpoints_;
-    shm::Nanos resolved_at_{};
+    std::vector<Tcp::endpoint> endpoints_before_;  // those of the answer before
+    shm::Nanos good_until_{};                      // of endpoints_; then they are looked up anew
+    bool looking_up_ = false;                      // on behalf of no request
+    std::shared_ptr<Upstream*> self_ = std::make_shared<Upstream*>(this);  // null once it is gone
     std::vector<std::unique_ptr<Connection>> idle_;  // the latest used last: it is the likeliest alive
     std::deque<Turn*> waiting_;                      // for room, in order of arrival
     std::size_t open_ = 0;

@@ -8,6 +8,7 @@
 #include <exception>
 #include <string>
 
+#include "router/json_text.hpp"
 #include "router/router.hpp"
 
 namespace router = weir::router;

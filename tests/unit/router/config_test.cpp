@@ -146,6 +146,8 @@ router_settings:
   stream_timeout: 4
   default_max_parallel_requests: 9
   default_priority: 200
+  enable_tag_filtering: true
+  tag_filtering_match_any: false
   fallbacks: [{"a": ["b"]}, {"b": "a"}]
   default_fallbacks: ["b"]
   context_window_fallbacks: [{"a": ["b"]}]
@@ -176,6 +178,8 @@ router_settings:
     CHECK(config.stream_timeout == 4s);
     CHECK(config.default_max_parallel_requests == 9u);
     CHECK(config.default_priority == 200);
+    CHECK(config.tags.enabled);
+    CHECK_FALSE(config.tags.match_any);
     CHECK(config.model_group_alias.at("x").group == "a");
     CHECK(config.model_group_alias.at("y").hidden);
     CHECK(config.cooldowns.allowed_fails == 10u);

@@ -6,6 +6,9 @@
 #include <random>
 #include <string>
 
+#include "router/json_text.hpp"
+#include "router/spliced_body.hpp"
+
 using namespace weir::router;
 using nlohmann::json;
 
@@ -216,6 +219,32 @@ TEST_CASE("fields for the router are read and left out") {
     CHECK(
         spliced(R"({"timeout":9,"stream":true,"priority":3,"model":"m","num_retries":1})", true) ==
         R"({"stream_options":{"include_usage":true},"stream":true,"model":"new"})");
+}
+
+TEST_CASE("tags are read from the body and from its metadata, and only the body's own are left out") {
+    const auto tags = [](std::string_view body) { return facts_of(body).tags; };
+    using Tags = std::vector<std::string>;
+    CHECK(tags(R"({"model":"m"})").empty());
+    CHECK(tags(R"({"model":"m","tags":null})").empty());
+    CHECK(tags(R"({"tags":["a","b\n"],"model":"m"})") == Tags{"a", "b\n"});
+    CHECK(tags(R"({"model":"m","metadata":{"x":{"tags":["no"]},"tags":["c"]},"tags":["a"]})") ==
+          Tags{"c", "a"});
+    // Metadata are the upstream's, and may hold anything under that name.
+    CHECK(tags(R"({"model":"m","metadata":{"tags":"a"}})").empty());
+    CHECK(tags(R"({"model":"m","metadata":{"tags":[1,"a",["b"]]}})") == Tags{"a"});
+    CHECK(tags(R"({"model":"m","metadata":null})").empty());
+    CHECK(spliced(R"({"model":"m","tags":["a"],"metadata":{"tags":["c"]}})") ==
+          R"({"model":"new","metadata":{"tags":["c"]}})");
+    for (const char* wrong : {R"("a")", "[1]", R"(["a",{}])", R"({"a":1})"}) {
+        CAPTURE(wrong);
+        const auto read = read_request(R"({"model":"m","tags":)" + std::string(wrong) + "}");
+        REQUIRE(std::holds_alternative<BadRequest>(read));
+        CHECK(std::get<BadRequest>(read).param == "tags");
+    }
+    std::string many = R"({"model":"m","tags":[""])";
+    for (std::size_t i = 0; i < kTagsMax; ++i) many.insert(many.size() - 1, R"(,"t")");
+    CHECK(std::holds_alternative<BadRequest>(read_request(many + "}")));
+    CHECK(std::holds_alternative<BadRequest>(read_request(R"({"model":"m","metadata":{"tags":["a"x]}})")));
 }
 
 TEST_CASE("every order of members splices to valid JSON without the router's fields") {

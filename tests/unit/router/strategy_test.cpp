@@ -195,6 +195,11 @@ TEST_CASE("cost-based-routing takes the cheapest, and the unpriced last") {
     list[3].cost = 0;
     CHECK(order_of(list, {Strategy::cost_based, 0, false}) ==
           std::vector<std::uint32_t>{3, 2, 0, 1});
+    list[2].cost = 0;
+    const auto shares = first_shares(list, {Strategy::cost_based, 0, false});
+    CHECK(shares[2] == share(0.5));
+    CHECK(shares[3] == share(0.5));
+    CHECK(shares[0] == 0.0_a);
 }
 
 TEST_CASE("order levels go before every strategy, and cooling ones after all") {

@@ -82,3 +82,13 @@ TEST_CASE("what is no address is refused with the reason") {
         CHECK_THAT(refused(host), Contains("blank"));
     }
 }
+
+TEST_CASE("bytes behind percent signs") {
+    CHECK(percent_decoded("") == "");
+    CHECK(percent_decoded("a%2Fb%2fc%20%25") == "a/b/c %");
+    CHECK(percent_decoded("%00") == std::string(1, '\0'));
+    for (const char* wrong : {"%", "%4", "a%", "%zz", "%4g", "%+4", "%-1"}) {
+        CAPTURE(wrong);
+        CHECK_FALSE(percent_decoded(wrong));
+    }
+}

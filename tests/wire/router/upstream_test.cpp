@@ -10,6 +10,7 @@
 #include "rig.hpp"
 #include "tests/support/fake_upstream.hpp"
 
+namespace shm = weir::shm;
 using namespace weir::router;
 using namespace weir::router::test;
 using weir::test::FakeUpstream;
@@ -165,4 +166,131 @@ TEST_CASE("a name that nobody knows is an error that costs nothing") {
     CHECK(reply.status == 500);
     CHECK(rig.used("a") == 0);
     CHECK(rig.in_flight("a") == 0);
+}
+
+namespace {
+
+/// A resolver that says what the test tells it to.
+struct NameServer {
+    std::vector<Tcp::endpoint> answer;
+    int asked = 0;
+
+    static Task<std::vector<Tcp::endpoint>> reply(NameServer& self) {
+        ++self.asked;
+        co_return self.answer;
+    }
+    Resolver resolver() {
+        return [this](std::string, std::uint16_t) { return reply(*this); };
+    }
+    void say(const FakeUpstream& upstream) {
+        answer = {Tcp::endpoint(asio::ip::address_v4::loopback(), upstream.port())};
+    }
+};
+
+/// The pool of connections to a name that moves from one upstream to another.
+struct Moving {
+    explicit Moving(shm::Nanos dns_ttl) : pool(io, pulse, url(), settings(dns_ttl), names.resolver()) {
+        names.say(old_place);
+        pulse.start();
+    }
+    ~Moving() { pulse.stop(); }
+
+    static Url url() {
+        Url made;
+        made.host = "moving.test";
+        return made;
+    }
+    static ConnectionSettings settings(shm::Nanos dns_ttl) {
+        ConnectionSettings made;
+        made.dns_ttl = dns_ttl;
+        return made;
+    }
+    Upstream::Acquired acquire(bool fresh = false) { return run(io, pool.acquire(fresh)); }
+    /// The port that a new connection leads to; it is kept in the pool.
+    std::uint16_t port_of_new() {
+        auto acquired = acquire(true);
+        if (!acquired.connection) return 0;
+        const std::uint16_t port = acquired.connection->peer().port();
+        pool.release(std::move(acquired.connection), true);
+        return port;
+    }
+    template <class Done>
+    void run_until(Done&& done) {
+        const auto end = std::chrono::steady_clock::now() + 30s;
+        while (!done()) {
+            REQUIRE(std::chrono::steady_clock::now() < end);
+            io.run_one_for(10ms);
+        }
+    }
+
+    FakeUpstream old_place;
+    FakeUpstream new_place;
+    asio::io_context io{1};
+    Pulse pulse{io};
+    NameServer names;
+    Upstream pool;
+};
+
+}  // namespace
+
+TEST_CASE("a name that has moved is followed when its time is up, and not before") {
+    Moving far(1h);
+    CHECK(far.port_of_new() == far.old_place.port());
+    far.names.say(far.new_place);
+    CHECK(far.port_of_new() == far.old_place.port());
+    CHECK(far.names.asked == 1);
+
+    Moving near(50ms);
+    CHECK(near.port_of_new() == near.old_place.port());
+    near.names.say(near.new_place);
+    near.run_until([&] { return near.port_of_new() == near.new_place.port(); });
+    CHECK(near.names.asked >= 2);
+}
+
+TEST_CASE("where a lookup fails the old address is used, and without one there is none") {
+    Moving name(0ms);
+    CHECK(name.port_of_new() == name.old_place.port());
+    const int asked = name.names.asked;
+    name.names.answer.clear();
+    CHECK(name.port_of_new() == name.old_place.port());
+    CHECK(name.names.asked > asked);
+    name.names.say(name.new_place);
+    name.run_until([&] { return name.port_of_new() == name.new_place.port(); });
+
+    Moving unknown(1h);
+    unknown.names.answer.clear();
+    CHECK(unknown.acquire().error == TransportError::resolve);
+    CHECK(unknown.pool.open() == 0);
+    unknown.names.say(unknown.new_place);
+    CHECK(unknown.port_of_new() == unknown.new_place.port());
+}
+
+TEST_CASE("connections to an address that is gone are given up, idle ones and those that come back") {
+    Moving name(50ms);
+    auto busy = name.acquire(true);
+    REQUIRE(busy.connection);
+    CHECK(name.port_of_new() == name.old_place.port());
+    CHECK(name.pool.idle() == 1);
+    name.names.say(name.new_place);
+    // Nobody needs a new connection, and still the name is looked up.
+    name.run_until([&] { return name.pool.idle() == 0; });
+    CHECK(name.pool.open() == 1);
+    name.pool.release(std::move(busy.connection), true);
+    CHECK(name.pool.idle() == 0);
+    CHECK(name.pool.open() == 0);
+    CHECK(name.port_of_new() == name.new_place.port());
+    const int asked = name.names.asked;
+    name.run_until([&] { return name.names.asked > asked + 3; });
+    CHECK(name.pool.idle() == 1);  // the one that is good stays
+}
+
+TEST_CASE("an address that is named every other time keeps its connections") {
+    Moving name(50ms);
+    CHECK(name.port_of_new() == name.old_place.port());
+    for (int round = 0; round < 4; ++round) {
+        const int asked = name.names.asked;
+        round % 2 == 0 ? name.names.say(name.new_place) : name.names.say(name.old_place);
+        name.run_until([&] { return name.names.asked > asked; });
+        CHECK(name.pool.idle() == 1);
+    }
 }
