@@ -29,10 +29,12 @@ class BlockCache {
         return block;
     }
 
-    /// Keeps `block`, which has `usable` bytes as malloc_usable_size counts them. False if it does not.
+    /// Keeps `block`, which has `usable` bytes as malloc_usable_size counts them. False if it does not: it
+    /// keeps nothing that a pointer does not fit into.
     bool give(void* block, std::size_t usable) noexcept {
         const std::size_t index = chunks(usable);
-        if (index >= lists_.size() || lists_[index].count == kBlocksMax) return false;
+        if (usable < sizeof(Block) || index >= lists_.size()) return false;
+        if (lists_[index].count == kBlocksMax) return false;
         List& list = lists_[index];
         list.first = ::new (block) Block{list.first};
         ++list.count;

@@ -21,7 +21,7 @@ constexpr std::size_t kKeptMax = 256u << 10;
 
 }  // namespace
 
-Task<Intake::Result> Intake::read_head(const router::ClientSettings& limits) {
+Task<Intake::Result> Intake::read_head(router::ClientSettings limits) {
     if (body_.capacity() > kKeptMax) std::string().swap(body_);
     body_.clear();
     pieces_.clear();

@@ -29,8 +29,9 @@ class Intake {
         refused,  ///< refusal() says why; the rest of the request will not be read
     };
 
-    /// Waits for the head of the next request.
-    router::Task<Result> read_head(const router::ClientSettings& limits);
+    /// Waits for the head of the next request. The limits are a copy: while a connection is idle a reload may
+    /// take the configuration away that they came from.
+    router::Task<Result> read_head(router::ClientSettings limits);
 
     /// Reads the body that belongs to it. A client that asks first is told to go on.
     router::Task<Result> read_body(const router::ClientSettings& limits, std::uint64_t bytes_max);

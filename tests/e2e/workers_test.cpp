@@ -19,6 +19,7 @@
 
 #include "tests/support/http.hpp"
 #include "tests/support/program.hpp"
+#include "tests/support/raw_client.hpp"
 #include "tests/support/scratch.hpp"
 
 using namespace weir::test;
@@ -28,6 +29,12 @@ namespace {
 
 bool has(const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+    std::size_t found = 0;
+    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+    return found;
 }
 
 constexpr const char* kBody = R"({"model":"m","messages":[]})";
@@ -270,6 +277,26 @@ TEST_CASE(
     CHECK(proxy.stop() == 0);
 }
 
+TEST_CASE("who was idle during a reload may take its time over the next request") {
+    const House house(300);
+    Program proxy = house.start({"--num_workers", "2"});
+    RawClient client(proxy.port());
+    const std::string request = "GET /health/liveliness HTTP/1.1\r\nhost: weir\r\n\r\n";
+    client.send(request);
+    CHECK(client.answer().status == 200);
+    house.configure("m", ", max_body_bytes: 1000000");
+    proxy.signal(SIGHUP);
+    CHECK(wait_until([&] { return count(proxy.errors(), "configuration reloaded") == 2; }));
+    const std::size_t half = request.size() / 2;
+    client.send(request.substr(0, half));
+    // Takes longer than the proxy needs to see that a deadline has passed.
+    CHECK(ask(proxy.port()) == 200);
+    client.send(request.substr(half));
+    CHECK(client.answer().status == 200);
+    client.leave();
+    CHECK(proxy.stop() == 0);
+}
+
 TEST_CASE("SIGTERM lets running answers finish, a second one does not") {
     const House house(400);
     const bool twice = GENERATE(false, true);
@@ -365,9 +392,9 @@ TEST_CASE("log levels change while it runs, and no key and no prompt is ever log
     const House house;
     Program proxy = house.start({"--num_workers", "2", "--access_log", "text"});
     const std::uint16_t port = proxy.port();
-    // Signals of one kind do not queue: each is awaited.
+    // Signals of one kind do not queue: each is awaited, in the supervisor and in both workers.
     proxy.signal(SIGUSR1);
-    CHECK(wait_until([&] { return has(proxy.errors(), "log level info"); }));
+    CHECK(wait_until([&] { return count(proxy.errors(), "log level info") == 3; }));
     proxy.signal(SIGUSR1);
     CHECK(wait_until([&] {
         ask(port, R"({"model":"m","messages":[{"role":"user","content":"my-prompt"}]})");
