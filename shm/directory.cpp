@@ -87,18 +87,12 @@ std::optional<Found> DirectoryWriter::make(const NameKey& key, RecordKeeper& kee
     if (const auto found = find(view_, key)) return found;
     const auto record = free_record(keeper, now);
     if (!record) return std::nullopt;
-    Word& life = view_.life(*record);
-    const std::uint64_t generation =
-        Life::generation_of(life.load(kRelaxed));  // ORDER(life): lock held
 
-    // A death between any two of these leaves `building` and `work`, and repair() frees the record
-    // again.
+    // A death between any two of these leaves `building` and `work`, and repair() frees the record again.
     write_identity(*record, key);
     keeper.prepare(*record);
     add_to_index(*record, key.hash);
-    const std::uint64_t live = Life::pack(generation, Life::live);
-    // ORDER(life): release; whoever sees the record live sees all of it.
-    life.store(live, kRelease);
+    const std::uint64_t live = begin_life(view_.life(*record));
     end();
     return Found{*record, live};
 }
@@ -132,49 +126,23 @@ std::optional<std::uint32_t> DirectoryWriter::free_record(RecordKeeper& keeper,
 
 /// Takes a record that is free, or live but idle, to `building`.
 bool DirectoryWriter::take(std::uint32_t record, RecordKeeper& keeper) noexcept {
-    Word& life = view_.life(record);
-    std::uint64_t found = life.load(kAcquire);  // ORDER(life): lock held; acquire for the identity
-    const std::uint64_t generation = Life::generation_of(found);
     begin(record);
-    if (Life::state_of(found) == Life::live) {
-        // ORDER(life): the keeper's first release on the record's words hands this on to every
-        // decision that reads them afterwards; such a decision looks at `life` again and finds the
-        // change.
-        life.store(Life::pack(generation, Life::checking), kRelease);
-        if (!keeper.retire(record)) {
-            life.store(found, kRelease);  // ORDER(life): nothing has changed
-            end();
-            return false;
-        }
-        own().evictions.fetch_add(1, kRelaxed);  // ORDER(counter)
+    bool retired = false;
+    const bool taken = end_life(
+        view_.life(record), [&] { return keeper.idle(record); },
+        [&] { return retired = keeper.retire(record); });
+    if (retired) own().evictions.fetch_add(1, kRelaxed);  // ORDER(counter)
+    if (!taken) {
+        end();
+        return false;
     }
-    // ORDER(life): release, before any word of the identity changes; same_name pairs with it.
-    life.store(Life::pack(generation + 1, Life::building), kRelease);
-    drop_from_index(record,
-                    view_.identity(record)[0].load(kRelaxed));  // ORDER(identity): lock held
+    // ORDER(identity): lock held
+    drop_from_index(record, view_.identity(record)[0].load(kRelaxed));
     return true;
 }
 
 void DirectoryWriter::repair(std::uint32_t record) noexcept {
-    if (record < view_.count) {
-        Word& life = view_.life(record);
-        const std::uint64_t found = life.load(kAcquire);  // ORDER(life): what the dead one stored
-        const std::uint64_t generation = Life::generation_of(found);
-        switch (Life::state_of(found)) {
-            case Life::free:  // nothing was begun
-            case Life::live:  // finished but for the note
-                break;
-            case Life::checking:  // nothing had changed
-                life.store(Life::pack(generation, Life::live),
-                           kRelease);  // ORDER(life): as in take
-                break;
-            case Life::building:
-            default:
-                drop_everywhere(record);
-                life.store(Life::pack(generation, Life::free),
-                           kRelease);  // ORDER(life): as in take
-        }
-    }
+    if (record < view_.count) repair_life(view_.life(record), [&] { drop_everywhere(record); });
     end();
 }
 

@@ -55,9 +55,11 @@ std::optional<NameKey> read_identity(const TableView& table, std::uint32_t recor
 /// What happens to a record of one table at the ends of its life.
 class RecordKeeper {
  public:
-    /// Whether the live record may be reused: nothing in it matters any more, and nothing that a
-    /// slow holder of an old handle does from now on can count. Called with the record's life at
-    /// `checking`.
+    /// Whether nothing in the live record seems to matter any more. Changes nothing.
+    virtual bool idle(std::uint32_t record) noexcept = 0;
+
+    /// Whether the record may be reused: nothing in it matters any more, and nobody who comes late with an
+    /// old handle is admitted. Called with the record's life at `checking`.
     virtual bool retire(std::uint32_t record) noexcept = 0;
 
     /// Fills a record that is about to become live.

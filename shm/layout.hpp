@@ -23,6 +23,7 @@
 #include <cstdint>
 
 #include "shm/lease.hpp"
+#include "shm/life.hpp"
 #include "shm/window.hpp"
 #include "shm/word.hpp"
 
@@ -114,26 +115,6 @@ struct Header {
     Word host;               // this host's number among its peers
     WaitingRecord waiting;
     LeaseBucketRecord buckets[kLeaseBuckets];
-};
-
-/// A record's life: generation and state in one word. A handle keeps the whole word of a live
-/// record, so one comparison tells whether it still names the same thing.
-struct Life {
-    enum State : std::uint8_t {
-        free = 0,
-        live = 1,
-        checking = 2,  // being looked at for eviction; nothing has changed yet
-        building = 3,  // being made; belongs to the holder of the directory lock
-    };
-    static constexpr std::uint64_t pack(std::uint64_t generation, State state) noexcept {
-        return (generation & 0xffff'ffff) << 8 | state;
-    }
-    static constexpr State state_of(std::uint64_t word) noexcept {
-        return static_cast<State>(word & 0xff);
-    }
-    static constexpr std::uint64_t generation_of(std::uint64_t word) noexcept {
-        return word >> 8 & 0xffff'ffff;
-    }
 };
 
 /// The name of a record: what it is found by. `text` is zero-padded.

@@ -3,6 +3,9 @@
 #include <utility>
 
 #include "shm/file_lock.hpp"
+#include "shm/gauge_access.hpp"
+#include "shm/journal.hpp"
+#include "shm/outlook.hpp"
 #include "shm/participant_impl.hpp"
 
 namespace weir::shm {
@@ -35,6 +38,21 @@ Participant& Participant::operator=(Participant&& other) noexcept {
 
 Participant::~Participant() {
     leave(impl_.get());
+}
+
+Units Participant::charge(Limiter limiter, Units units, Nanos now) noexcept {
+    if (!impl_ || !impl_->usable() || !limiter || units == 0) return 0;
+    return charge_anyway(*impl_, limiter, units, now).units;
+}
+
+LimiterUsage Participant::usage(Limiter limiter, Nanos now) const noexcept {
+    if (!limiter || !still_lives(*limiter.record, limiter.generation)) return {};
+    const LimiterUsage usage = usage_of(*limiter.record, now);
+    return still_lives(*limiter.record, limiter.generation) ? usage : LimiterUsage{};
+}
+
+Units Participant::in_flight(Gauge gauge) const noexcept {
+    return lives(gauge) ? GaugeCells::count(gauge.record->total) : 0;
 }
 
 unsigned Participant::reap(Nanos now) noexcept {

@@ -51,8 +51,9 @@ class Participant {
     /// Whether `demand` would be admitted at `now`, without charging anything.
     bool would_admit(const Demand& demand, Nanos now) const noexcept;
 
-    /// Charges `units` whatever the limit says, e.g. what a provider reports that others have used.
-    void charge(Limiter limiter, Units units, Nanos now) noexcept;
+    /// Charges `units` whatever the limit says, e.g. what a provider reports that others have used. Returns
+    /// what it has charged: a window holds 2^40 - 1 units at most, and an evicted limiter none.
+    Units charge(Limiter limiter, Units units, Nanos now) noexcept;
 
     LimiterUsage usage(Limiter limiter, Nanos now) const noexcept;
     Units in_flight(Gauge gauge) const noexcept;

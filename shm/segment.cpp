@@ -8,6 +8,7 @@
 
 #include "shm/file_lock.hpp"
 #include "shm/lease.hpp"
+#include "shm/outlook.hpp"
 #include "shm/participant_impl.hpp"
 #include "shm/segment_impl.hpp"
 #include "shm/window_access.hpp"
@@ -29,53 +30,22 @@ class WindowKeeper final : public RecordKeeper {
     WindowKeeper(const SegmentImpl& segment, Nanos window, Units limit, Units full) noexcept
         : segment_(segment), window_(window), limit_(limit), full_(full) {}
 
+    bool idle(std::uint32_t index) noexcept override {
+        return WindowGuard::idle(segment_.window(index), now());
+    }
     bool retire(std::uint32_t index) noexcept override {
-        WindowRecord& record = segment_.window(index);
-        StandardState& state = record.state;
-        std::uint64_t head =
-            state.head.load(std::memory_order_acquire);  // ORDER(head): before the look
-        const std::uint64_t tick = RecordTicks(record).at(now());
-        if (!sane(record, tick)) return true;
-        if (StandardWindow::look(state, tick).used != 0) return false;
-        // One unit more closes the head: a decision that has read it before loses its CAS, looks
-        // again and then meets the changed `life`. If the CAS fails here, somebody has charged, and
-        // it is not idle. ORDER(head): release hands the changed `life` on to such a decision.
-        constexpr std::uint64_t kUnits = StandardGeometry::kUnitMask;
-        const std::uint64_t closed = (head & ~kUnits) | ((head + 1) & kUnits);
-        return state.head.cas(head, closed, std::memory_order_acq_rel, std::memory_order_relaxed);
+        return WindowGuard::retire(segment_.window(index), now());
     }
 
     void prepare(std::uint32_t index) noexcept override {
         WindowRecord& record = segment_.window(index);
-        StandardState& state = record.state;
-        const TickScale scale(window_, StandardGeometry::kTicks);
-        const std::uint64_t today = scale.tick_at(now());
-        std::uint64_t last =
-            state.epoch.load(std::memory_order_relaxed);  // ORDER(epoch): lock held
-        const std::uint64_t before = RecordTicks(record).at(now());
-        if (last != 0 && before < kTickMax && before > last) last = before;
-        // Ticks never go back from one life to the next, so whatever a slow holder of an old handle
-        // still gives back meets other tags. The first life of a record begins today.
-        const bool garbage = last >= kTickMax / 2;
-        const std::uint64_t first =
-            last == 0 || garbage ? today : last + 2ull * StandardGeometry::kRing;
-        // ORDER(parameters): release, after `life` has said that the record is being made: see RecordTicks.
-        record.reciprocal.store(scale.reciprocal(), std::memory_order_release);
-        record.base.store(first - today, std::memory_order_release);  // ORDER(parameters)
         record.limit_since.store(static_cast<std::uint64_t>(now().count()),
-                                 std::memory_order_relaxed);   // ORDER(limit): for the auditor
-        state.limit.store(limit_, std::memory_order_relaxed);  // ORDER(limit): on its own
+                                 std::memory_order_relaxed);           // ORDER(limit): for the auditor
         record.lease.full.store(full_, std::memory_order_relaxed);       // ORDER(parameters)
         record.lease.wanted.store(0, std::memory_order_relaxed);         // ORDER(parameters)
         record.lease.relieved.store(0, std::memory_order_relaxed);       // ORDER(parameters)
         record.lease.barren_until.store(0, std::memory_order_relaxed);   // ORDER(parameters)
-        // Moving the ring on by more than its length empties it, in the same lock-free steps as any
-        // other move: somebody who is still at the old life does no harm, and helps at worst.
-        Contention contention;
-        if (garbage ||
-            StandardWindow::charge(state, first, 0, contention).verdict != Verdict::admitted) {
-            StandardWindow::reset(state, first, limit_);
-        }
+        WindowGuard::renew(record, TickScale(window_, StandardGeometry::kTicks), limit_, now());
     }
 
  private:
@@ -92,6 +62,9 @@ class GaugeKeeper final : public RecordKeeper {
     GaugeKeeper(const SegmentImpl& segment, Units max, Units full) noexcept
         : segment_(segment), max_(max), full_(full) {}
 
+    bool idle(std::uint32_t index) noexcept override {
+        return GaugeCells::count(segment_.gauge(index).total) == 0;
+    }
     bool retire(std::uint32_t index) noexcept override {
         return GaugeCells::close(segment_.cells(segment_.gauge(index)));
     }
@@ -116,6 +89,7 @@ class GaugeKeeper final : public RecordKeeper {
 /// Records that are never reused: their number is that of the configuration's names.
 class LastingKeeper final : public RecordKeeper {
  public:
+    bool idle(std::uint32_t) noexcept override { return false; }
     bool retire(std::uint32_t) noexcept override { return false; }
     void prepare(std::uint32_t) noexcept override {}  // a record that has never lived is all zero
 };
@@ -161,25 +135,6 @@ bool take_slot(SegmentImpl& segment, std::uint32_t slot, std::string_view role) 
 }
 
 }  // namespace
-
-LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept {
-    const RecordTicks ticks(record);
-    const std::uint64_t tick = ticks.at(now);
-    if (!sane(record, tick)) return {};
-    const Usage usage = StandardWindow::look(record.state, tick);
-    LimiterUsage result;
-    const Units full = record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): on its own
-    result.limit = full != 0 ? full : usage.limit;
-    result.lease = usage.limit;
-    result.shared = full != 0;
-    result.used = usage.used;
-    result.remaining = usage.limit > usage.used ? usage.limit - usage.used : 0;
-    if (usage.used != 0) {
-        const std::uint64_t empty = StandardWindow::empty_at(record.state, tick);
-        result.resets_in = std::max(Nanos(0), ticks.start_of(empty) - now);
-    }
-    return result;
-}
 
 Segment::Segment(std::shared_ptr<SegmentImpl> impl) : impl_(std::move(impl)) {}
 Segment::Segment(Segment&&) noexcept = default;

@@ -81,12 +81,20 @@ enum class Verdict : std::uint8_t {
     over_limit,   ///< refused now; `earliest` says when the same units would pass
     never_fits,   ///< more units than the limit: no waiting helps
     corrupt,      ///< the words hold what no run of this code leaves; refused
+    evicted,      ///< the words are no longer those that the caller means (guarded_window.hpp)
 };
 
 /// What `admit` decided, and the tick in which the units are charged (needed to give them back).
 struct Decision {
     Verdict verdict;
     std::uint64_t tick;
+};
+
+/// What `charge` did: `units` is less than was asked for if the window cannot hold as much.
+struct Charged {
+    Verdict verdict;
+    std::uint64_t tick;
+    std::uint64_t units;
 };
 
 /// What a limiter holds at one moment.
@@ -142,11 +150,19 @@ class Window {
         std::uint64_t head;
     };
 
-    /// Admits `units` at tick `now`, or refuses and writes nothing. `units` >= 1.
-    static Decision admit(State& state, std::uint64_t now, std::uint64_t units,
-                          Contention& contention) noexcept {
+    /// Always sure that the words are its own.
+    struct Own {
+        bool operator()() const noexcept { return true; }
+    };
+
+    /// Admits `units` at tick `now`, or refuses and writes nothing. `units` >= 1. `meant` says whether the
+    /// words are still those that the caller means; it is asked between reading the head and changing it.
+    template <class Meant = Own>
+    static Decision admit(State& state, std::uint64_t now, std::uint64_t units, Contention& contention,
+                          const Meant& meant = {}) noexcept {
         for (unsigned round = 0; round < kRoundsMax; ++round) {
             const Offer offered = offer(state, now, units);
+            if (!meant()) return {Verdict::evicted, now};
             if (offered.verdict != Verdict::admitted) return {offered.verdict, offered.tick};
             if (take(state, offered, units)) return {Verdict::admitted, offered.tick};
             ++contention.retries;
@@ -184,31 +200,32 @@ class Window {
     }
 
     /// Charges `units` whatever the limit says, at tick `now`: cost that is known only afterwards. The debt
-    /// holds later requests back. Returns the tick charged.
-    static Decision charge(State& state, std::uint64_t now, std::uint64_t units,
-                           Contention& contention) noexcept {
+    /// holds later requests back. A debt so large that the window's sum would wrap is cut at the largest that
+    /// can be told, and the result says so. `meant` as for admit.
+    template <class Meant = Own>
+    static Charged charge(State& state, std::uint64_t now, std::uint64_t units, Contention& contention,
+                          const Meant& meant = {}) noexcept {
         for (unsigned round = 0; round < kRoundsMax; ++round) {
             const View view = view_at(state, now);
+            if (!meant()) return {Verdict::evicted, now, 0};
             if (view.stale) continue;
             if (view.corrupt) break;
-            // A debt so large that the difference would wrap is cut at the largest that can be told.
             const std::uint64_t room = G::kUnitMask - view.gross;
             const std::uint64_t charged = units < room ? units : room;
-            std::uint64_t expected = view.head;
-            // ORDER(head): as in admit.
-            if (state.head.cas(expected, add(view.head, charged), kAcqRel, kRelaxed)) {
-                return {Verdict::admitted, view.tick};
+            if (take(state, {Verdict::admitted, view.tick, view.head}, charged)) {
+                return {Verdict::admitted, view.tick, charged};
             }
             ++contention.retries;
         }
-        return {Verdict::corrupt, now};
+        return {Verdict::corrupt, now, 0};
     }
 
     /// Changes the head and nothing else: an admission that has read it before loses its CAS and looks again,
-    /// at the limit too. One unit is charged and given back; in between one unit may be refused in vain.
+    /// at the limit too. One unit is charged and given back; in between one unit may be refused in vain. Where
+    /// not even one can be charged, nobody is admitted either.
     static void supersede(State& state, std::uint64_t now, Contention& contention) noexcept {
-        const Decision one = charge(state, now, 1, contention);
-        if (one.verdict == Verdict::admitted) give_back(state, one.tick, 1);
+        const Charged one = charge(state, now, 1, contention);
+        if (one.units != 0) give_back(state, one.tick, one.units);
     }
 
     /// All units ever charged, modulo the word's unit field.
@@ -355,25 +372,45 @@ class Window {
         return state.head.load(kAcquire) != view.head;
     }
 
-    /// Moves the head from the word `head` to tick `to` >= epoch, or one stride towards it, filling the edges
-    /// in between. Gives up as soon as another process got further; the caller looks again.
+    /// Where a move from `from` on the way to `to` ends, and with how many units more than the head has.
+    struct Stride {
+        std::uint64_t to;
+        std::uint64_t more;
+    };
+
+    /// A long way adds one unit to all edges, so that no head comes twice although tags may. All movers from
+    /// one head must agree on every edge that they may both come to: one that is slow may still swap an edge
+    /// when another has already moved the head. So a way without the unit ends before any edge of a way with
+    /// it begins, and what is neither short nor long is gone in two.
+    static constexpr Stride stride(std::uint64_t from, std::uint64_t to) noexcept {
+        constexpr std::uint64_t kShort = G::kRing - 1;  // its last edge is from + kShort
+        constexpr std::uint64_t kLong = 2 * G::kRing;   // its first edge is from + kLong - kRing + 1
+        const std::uint64_t way = to - from;
+        if (way > kStrideMax) return {from + kStrideMax, 1};
+        if (way >= kLong) return {to, 1};
+        return {way > kShort ? from + kShort : to, 0};
+    }
+    static_assert(kStrideMax >= 2 * G::kRing);
+
+    /// Moves the head from the word `head` to tick `wanted` >= epoch, or one stride towards it, filling the
+    /// edges in between. Gives up as soon as another process got further; the caller looks again.
     /// Out of line: once in a tick, while all else here is on the path of every decision.
-    [[gnu::noinline]] static void move(State& state, std::uint64_t to, std::uint64_t head,
+    [[gnu::noinline]] static void move(State& state, std::uint64_t wanted, std::uint64_t head,
                                        std::uint64_t epoch) noexcept {
         const std::uint64_t from = full_tick(head, epoch);
-        if (to - from > kStrideMax) to = from + kStrideMax;
+        const auto [to, more] = stride(from, wanted);
         // ORDER(head): after the epoch was read: the head that `from` was told by still stands, so the new
         // epoch is no more than a stride from it.
         if (state.head.load(kAcquire) != head) return;
-        if (!raise_epoch(state, epoch, to)) return;
-        // Idle for longer than the ring: every tick that can still be asked for begins with the same C. One
-        // more than today's, so that no head comes twice although the tags may.
-        const bool idle = to - from >= G::kRing;
-        const std::uint64_t first = idle ? to + 1 - G::kRing : from + 1;
-        const std::uint64_t units = units_of(head) + (idle ? 1 : 0);
+        // The epoch is ahead of this stride if somebody was on a longer way from an earlier head.
+        const std::uint64_t mark = to > epoch ? to : epoch;
+        if (!raise_epoch(state, epoch, mark)) return;
+        // After more than the ring, every tick that can still be asked for begins with the same C.
+        const std::uint64_t first = to - from >= G::kRing ? to + 1 - G::kRing : from + 1;
+        const std::uint64_t units = units_of(head) + more;
         for (std::uint64_t k = first; k <= to; ++k) {
-            if (!fill(state, state.edge[k % G::kRing], pack(k, units), kWhole, to, head)) return;
-            if (!fill(state, state.back[k % G::kRing], pack(k, 0), kTagOnly, to, head)) return;
+            if (!fill(state, state.edge[k % G::kRing], pack(k, units), kWhole, mark, head)) return;
+            if (!fill(state, state.back[k % G::kRing], pack(k, 0), kTagOnly, mark, head)) return;
         }
         // ORDER(head): release publishes the edges to whoever acquires the head.
         state.head.cas(head, pack(to, units), kAcqRel, kRelaxed);
@@ -391,9 +428,10 @@ class Window {
     static constexpr std::uint64_t kWhole = ~std::uint64_t{0};
     static constexpr std::uint64_t kTagOnly = ~G::kUnitMask;
 
-    /// Sets `slot` to `wanted` as part of a move of `head` to tick `to`. False if the move is out of date.
+    /// Sets `slot` to `wanted` as part of a move of `head` under the epoch `mark`. False if the move is out of
+    /// date.
     static bool fill(State& state, WordT_& slot, std::uint64_t wanted, std::uint64_t compared,
-                     std::uint64_t to, std::uint64_t head) noexcept {
+                     std::uint64_t mark, std::uint64_t head) noexcept {
         // ORDER(edge): acquire pairs with the release below: a slot that another mover filled is seen
         // together with the epoch that it had raised.
         std::uint64_t found = slot.load(kAcquire);
@@ -401,7 +439,7 @@ class Window {
             // A mover to a later tick raised the epoch before it touched a slot. With the epoch and the
             // head unchanged *after* the slot was read, what was read is older than this move, and the CAS
             // below replaces just that.
-            if (state.epoch.load(kAcquire) != to) return false;    // ORDER(epoch): pairs with raise_epoch
+            if (state.epoch.load(kAcquire) != mark) return false;  // ORDER(epoch): pairs with raise_epoch
             if (state.head.load(kAcquire) != head) return false;   // ORDER(head): no edge for an old C
             // ORDER(edge): release, see the load above.
             if (slot.cas(found, wanted, kAcqRel, kAcquire)) return true;

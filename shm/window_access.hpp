@@ -1,46 +1,16 @@
-// A window limiter's record as decisions use it: its ticks, its guard against eviction and garbage.
+// A window limiter's record as decisions use it.
 //
 // Internal to shm/. Thread safety: all of it.
 #pragma once
 
+#include "shm/guarded_window.hpp"
 #include "shm/layout.hpp"
-#include "shm/tick_scale.hpp"
 
 namespace weir::shm {
 
 using StandardState = WindowState<Word, StandardGeometry>;
 using StandardWindow = Window<StandardState>;
-
-/// Ticks stay far below this in any life of a record; a word beyond it is garbage.
-inline constexpr std::uint64_t kTickMax = std::uint64_t{1} << 62;
-
-/// Maps between times and one record's ticks.
-struct RecordTicks {
-    TickScale scale;
-    std::uint64_t base;
-
-    explicit RecordTicks(const WindowRecord& record) noexcept
-        // ORDER(parameters): these change only between lives. Acquire: who looks at `life` after these and
-        // finds it unchanged has read parameters of that life, and not of the next one's making.
-        : scale(TickScale::from_reciprocal(record.reciprocal.load(std::memory_order_acquire))),
-          base(record.base.load(std::memory_order_acquire)) {}  // ORDER(parameters)
-
-    std::uint64_t at(Nanos now) const noexcept { return scale.tick_at(now) + base; }
-    Nanos start_of(std::uint64_t tick) const noexcept { return scale.start_of(tick - base); }
-};
-
-/// Whether the record is still in the life that a handle was made for.
-inline bool still_lives(const WindowRecord& record, std::uint64_t generation) noexcept {
-    // ORDER(life): acquire; pairs with the release that made it live, and with the one that ends
-    // it.
-    return record.life.load(std::memory_order_acquire) == generation;
-}
-
-/// Whether the words can be ticks at all, so that no loop over them runs away.
-inline bool sane(const WindowRecord& record, std::uint64_t tick) noexcept {
-    // ORDER(epoch): only a range check; the window reads it again.
-    return tick < kTickMax && record.state.epoch.load(std::memory_order_relaxed) < kTickMax;
-}
+using WindowGuard = GuardedWindow<WindowRecord>;
 
 /// What all hosts together may use of a shared limit; 0 if it is not shared.
 inline Units full_of(const WindowRecord& record) noexcept {

@@ -253,8 +253,8 @@ class WindowModel {
     /// Planted variants have no look, earliest and charge.
     static constexpr bool kWhole =
         requires(Words& words) { Algorithm::earliest(words, std::uint64_t{}, std::uint64_t{}); };
-    /// Alone, an operation takes no more accesses than filling the ring twice and summing it.
-    static constexpr std::uint64_t kAloneMax = 40 + 12 * G::kRing;
+    /// Alone, an operation takes no more accesses than filling the ring thrice and summing it.
+    static constexpr std::uint64_t kAloneMax = 60 + 20 * G::kRing;
 
     static void save(State& state) { std::memcpy(state.words.data(), &memory_, sizeof memory_); }
     static void restore(const State& state) {

@@ -81,6 +81,17 @@ TEST_CASE("the limit changes while two processes admit") {
     explore<2, OneTick>(scenario.offer(op_limit, {0}, {1, 3}));
 }
 
+TEST_CASE("two processes come after about as long as the ring, or twice as long") {
+    Scenario scenario;
+    scenario.prefix = {{op_admit, 0, 1024, 1}};
+    explore<2, OneTick>(scenario.offer(op_admit, long_form() ? Choices{1, 2, 3, 4} : Choices{2, 3}, {1}));
+    scenario.menu.clear();
+    explore<2, OneTick>(scenario.offer(op_admit, long_form() ? Choices{3, 5, 6, 7} : Choices{5, 6}, {1}));
+    scenario.menu.clear();
+    scenario.limit = 2;
+    explore<2, TwoTicks>(scenario.offer(op_admit, long_form() ? Choices{3, 4, 7, 8} : Choices{3, 4}, {1, 2}));
+}
+
 TEST_CASE("three processes admit at any clocks") {
     Scenario scenario;
     scenario.operations = 1;

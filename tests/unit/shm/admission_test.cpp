@@ -249,6 +249,33 @@ TEST_CASE_METHOD(Fixture, "a charge from outside holds later requests back") {
     CHECK_FALSE(admit({{a, 1}}).admitted());
 }
 
+TEST_CASE_METHOD(Fixture, "a cost beyond what a window can hold is charged as far as it goes, and the ticket knows") {
+    const Limiter a = limiter("a", 5);
+    const Units most = (Units{1} << 40) - 1;
+    Admission admission = admit({{a, 3}});
+    REQUIRE(admission.admitted());
+    admission.ticket.settle(0, Units{1} << 50, t);
+    CHECK(used(a) == most);
+    CHECK(me.charge(a, 1, t) == 0);
+    // No more is given back than was charged: room for others does not come from nowhere.
+    admission.ticket.settle(0, 4, t);
+    CHECK(used(a) == 4);
+    CHECK(me.charge(a, most, t) == 0);  // what was given back stands beside what it is of until both expire
+    const Nanos later = t + 2 * std::chrono::minutes(1);
+    CHECK(me.charge(a, 7, later) == 7);
+    CHECK(me.charge(a, ~Units{0}, later) == most - 7);
+    CHECK(me.usage(a, later).used == most);
+    CHECK(admit({{a, ~Units{0}}}).refusal.reason == Refused::never_fits);
+}
+
+TEST_CASE_METHOD(Fixture, "the sum of a demand's charges on one limiter does not run round") {
+    const Limiter a = limiter("a", 3);
+    const std::array<Charge, 2> both{{{a, ~Units{0}}, {a, 2}}};
+    CHECK_FALSE(me.would_admit({both, {}}, t));
+    CHECK_FALSE(me.earliest({both, {}}, t));
+    CHECK_FALSE(me.admit({both, {}}, t).admitted());
+}
+
 TEST_CASE_METHOD(Fixture, "what is used resets when the last of it has left the window") {
     const Limiter a = limiter("a", 10);
     CHECK(me.usage(a, t).resets_in == Nanos(0));

@@ -40,9 +40,10 @@ struct Table8 {
 
 /// Evicts what it is told to.
 struct Keeper final : RecordKeeper {
-    std::set<std::uint32_t> idle;
+    std::set<std::uint32_t> unused;
     int prepared = 0;
-    bool retire(std::uint32_t record) noexcept override { return idle.count(record) != 0; }
+    bool idle(std::uint32_t record) noexcept override { return unused.count(record) != 0; }
+    bool retire(std::uint32_t record) noexcept override { return idle(record); }
     void prepare(std::uint32_t) noexcept override { ++prepared; }
 };
 
@@ -129,7 +130,7 @@ TEST_CASE("a full table evicts what is idle and ends old handles by their genera
         made.push_back(*table.writer.make(key("n" + std::to_string(i)), keeper, 0));
     }
     CHECK_FALSE(table.writer.make(key("more"), keeper, 1));
-    keeper.idle = {5};
+    keeper.unused = {5};
     // For a moment nobody searches again.
     CHECK_FALSE(table.writer.make(key("more"), keeper, 2));
     const auto more = table.writer.make(key("more"), keeper, 1'000'000'000);
@@ -145,7 +146,7 @@ TEST_CASE("thousands of names pass through a small table without losing the last
     Table8 table;
     Keeper keeper;
     REQUIRE(table.writer.make(key("lasting"), keeper, 0));
-    for (std::uint32_t i = 1; i < Table8::kCount; ++i) keeper.idle.insert(i);
+    for (std::uint32_t i = 1; i < Table8::kCount; ++i) keeper.unused.insert(i);
     for (int i = 0; i < 5000; ++i) {
         const std::string name = "passing" + std::to_string(i);
         REQUIRE(table.writer.make(key(name), keeper, 0));
