@@ -5,9 +5,9 @@
 // charge the new limiter nor be admitted by the old one after its end. So
 //   1  parameters are read first, and `life` after them: unchanged, they are all of that life;
 //   2  the head is read next, and `life` after it: unchanged, nobody had closed that head when it was read;
-//   3  the head changes by a compare-and-swap from what was read. Whoever evicts has changed `life` before, and
-//      then closes the head by changing it too: a charge under way either comes before the closing, and the
-//      record is not idle, or it loses its compare-and-swap and comes back to 1;
+//   3  the head changes by a compare-and-swap from what was read. Whoever evicts has changed `life` before,
+//      and then closes the head by changing it too: a charge under way either comes before the closing, and
+//      the record is not idle, or it loses its compare-and-swap and comes back to 1;
 //   4  ticks go on from one life to the next: what is given back with an old ticket meets other tags.
 // tests/model/reuse_model_test.cpp tries every interleaving of this, and leaves out each step in turn.
 //
@@ -71,7 +71,7 @@ class GuardedWindow {
     /// The same without a guard.
     using W = Window<State>;
 
-    /// What a window said, and the time that the decision counts at: `now`, unless the limiter is ahead of it.
+    /// What a window said, and the time that the decision counts at: `now`, unless the limiter is ahead.
     struct Asked {
         typename W::Offer offer;
         Nanos counts_at;

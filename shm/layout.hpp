@@ -30,7 +30,7 @@
 namespace weir::shm {
 
 /// Raised by hand when the meaning of bytes changes without their sizes or offsets changing.
-inline constexpr std::uint64_t kLayoutVersion = 3;
+inline constexpr std::uint64_t kLayoutVersion = 4;
 
 /// "WEIRSEG1" as a little-endian word.
 inline constexpr std::uint64_t kMagic = 0x3147'4553'5249'4557;

@@ -46,8 +46,8 @@ bool end_life(WordT& life, const Idle& idle, const Retire& retire) noexcept {
     const std::uint64_t generation = Life::generation_of(found);
     if (Life::state_of(found) == Life::live) {
         if (!idle()) return false;
-        // ORDER(life): the first release of `retire` on the record's words hands this on to every decision that
-        // reads them afterwards; such a decision looks at `life` again and finds the change.
+        // ORDER(life): the first release of `retire` on the record's words hands this on to every decision
+        // that reads them afterwards; such a decision looks at `life` again and finds the change.
         life.store(Life::pack(generation, Life::checking), std::memory_order_release);
         if (!retire()) {
             life.store(found, std::memory_order_release);  // ORDER(life): nothing has changed
@@ -71,23 +71,24 @@ std::uint64_t begin_life(WordT& life) noexcept {
     return live;
 }
 
-/// Finishes or undoes what a holder of the directory lock was at when it died. `bury()` is called for a record
-/// that has no name any more: it must not be found. Under the directory lock.
+/// Finishes or undoes what a holder of the directory lock was at when it died. `bury()` is called for a
+/// record that has no name any more: it must not be found. Under the directory lock.
 template <class WordT, class Bury>
 void repair_life(WordT& life, const Bury& bury) noexcept {
-    const std::uint64_t found = life.load(std::memory_order_acquire);  // ORDER(life): what the dead one stored
+    // ORDER(life): what the dead one stored; released as above
+    const std::uint64_t found = life.load(std::memory_order_acquire);
     const std::uint64_t generation = Life::generation_of(found);
     switch (Life::state_of(found)) {
         case Life::free:  // nothing was begun
         case Life::live:  // finished but for the note
             break;
         case Life::checking:  // nothing had changed
-            life.store(Life::pack(generation, Life::live), std::memory_order_release);  // ORDER(life): as above
+            life.store(Life::pack(generation, Life::live), std::memory_order_release);  // ORDER(life)
             break;
         case Life::building:
         default:
             bury();
-            life.store(Life::pack(generation, Life::free), std::memory_order_release);  // ORDER(life): as above
+            life.store(Life::pack(generation, Life::free), std::memory_order_release);  // ORDER(life)
     }
 }
 

@@ -64,8 +64,8 @@ Nanos decided_at(const Demand& demand, Nanos now) noexcept {
         if (!charge.limiter || charge.units == 0) continue;
         const WindowRecord& record = *charge.limiter.record;
         const RecordTicks ticks(record);
-        // ORDER(epoch): only a time to ask for, the window reads it again; acquire, so that the look at `life`
-        // comes after it.
+        // ORDER(epoch): only a time to ask for, the window reads it again; acquire, so that the look at
+        // `life` comes after it.
         const std::uint64_t epoch = record.state.epoch.load(std::memory_order_acquire);
         if (!still_lives(record, charge.limiter.generation)) continue;
         const std::uint64_t tick = ticks.at(now);

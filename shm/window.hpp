@@ -41,73 +41,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "shm/window_words.hpp"
+
 namespace weir::shm {
-
-/// The sizes of a window limiter. The model tests use smaller ones.
-template <unsigned Ticks, unsigned Ring, unsigned TagBits>
-struct WindowGeometry {
-    static constexpr unsigned kTicks = Ticks;
-    static constexpr unsigned kRing = Ring;
-    static constexpr unsigned kTagBits = TagBits;
-    static constexpr unsigned kUnitBits = 64 - TagBits;
-    static constexpr std::uint64_t kUnitMask = (std::uint64_t{1} << kUnitBits) - 1;
-    static constexpr std::uint64_t kTagMask = (std::uint64_t{1} << kTagBits) - 1;
-
-    /// The window spans Ticks + 1 slots; one more lets the head move on while the oldest is still read.
-    static_assert(Ring >= Ticks + 2);
-    static_assert(TagBits >= 3 && TagBits <= 32);
-};
-
-/// 62 ticks leave 62/63 = 98.4 % of the limit to a saturated limiter, and let the ring be 64 slots: an index
-/// is a mask, and a limiter fits in 1 KiB of rings. A tag of 24 bits and units of 40 bits share a word:
-/// limits up to 2^39, more than 5 * 10^11.
-using StandardGeometry = WindowGeometry<62, 64, 24>;
-
-/// The shared words of one limiter. Zero bytes are not a valid limiter: call `reset` before the first use.
-template <class WordT, class G>
-struct WindowState {
-    using Geometry = G;
-
-    WordT head;
-    WordT epoch;
-    WordT limit;
-    WordT credited;
-    WordT edge[G::kRing];
-    WordT back[G::kRing];
-};
-
-enum class Verdict : std::uint8_t {
-    admitted,
-    over_limit,   ///< refused now; `earliest` says when the same units would pass
-    never_fits,   ///< more units than the limit: no waiting helps
-    corrupt,      ///< the words hold what no run of this code leaves; refused
-    evicted,      ///< the words are no longer those that the caller means (guarded_window.hpp)
-};
-
-/// What `admit` decided, and the tick in which the units are charged (needed to give them back).
-struct Decision {
-    Verdict verdict;
-    std::uint64_t tick;
-};
-
-/// What `charge` did: `units` is less than was asked for if the window cannot hold as much.
-struct Charged {
-    Verdict verdict;
-    std::uint64_t tick;
-    std::uint64_t units;
-};
-
-/// What a limiter holds at one moment.
-struct Usage {
-    std::uint64_t limit;
-    std::uint64_t used;  ///< may exceed `limit` after `charge`, or after the limit was lowered
-    std::uint64_t tick;  ///< the tick that this was read in
-};
-
-/// A count of the head's CASes that another process beat. Stress tests must see it rise.
-struct Contention {
-    std::uint64_t retries = 0;
-};
 
 /// The algorithm: static functions over the words, and no state of its own. Ticks are full numbers from
 /// TickScale; a caller whose clock lags behind the head is served at the head's tick.
@@ -221,8 +157,8 @@ class Window {
     }
 
     /// Changes the head and nothing else: an admission that has read it before loses its CAS and looks again,
-    /// at the limit too. One unit is charged and given back; in between one unit may be refused in vain. Where
-    /// not even one can be charged, nobody is admitted either.
+    /// at the limit too. One unit is charged and given back; in between one unit may be refused in vain.
+    /// Where not even one can be charged, nobody is admitted either.
     static void supersede(State& state, std::uint64_t now, Contention& contention) noexcept {
         const Charged one = charge(state, now, 1, contention);
         if (one.units != 0) give_back(state, one.tick, one.units);
@@ -428,8 +364,8 @@ class Window {
     static constexpr std::uint64_t kWhole = ~std::uint64_t{0};
     static constexpr std::uint64_t kTagOnly = ~G::kUnitMask;
 
-    /// Sets `slot` to `wanted` as part of a move of `head` under the epoch `mark`. False if the move is out of
-    /// date.
+    /// Sets `slot` to `wanted` as part of a move of `head` under the epoch `mark`. False if the move is out
+    /// of date.
     static bool fill(State& state, WordT_& slot, std::uint64_t wanted, std::uint64_t compared,
                      std::uint64_t mark, std::uint64_t head) noexcept {
         // ORDER(edge): acquire pairs with the release below: a slot that another mover filled is seen

@@ -15,8 +15,8 @@
 //   at each `evicted`     an eviction had begun
 //   once evicted          nothing that was charged in the old life still counts: it would be lost. But what
 //                         is charged without asking during an eviction may count as too late for it
-//   in every state        were all processes dead now, one more would tidy up, finish, meet no corruption, and
-//                         get the whole limit once the window has passed
+//   in every state        were all processes dead now, one more would tidy up, finish, meet no corruption,
+//                         and get the whole limit once the window has passed
 //   between operations    with nobody under way, usage is exact
 //
 // Thread safety: none.

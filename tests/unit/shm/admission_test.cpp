@@ -1,38 +1,20 @@
-// One demand over many limits, the life of its ticket, and what a participant can be asked.
+// One demand over many limits, and what a participant can be asked.
 #include "shm/admission.hpp"
 
 #include <array>
 #include <catch2/catch.hpp>
 #include <string>
-#include <type_traits>
 #include <vector>
 
-#include "scratch_segment.hpp"
-#include "shm/segment.hpp"
+#include "limiter_fixture.hpp"
 
 using namespace weir::shm;
+using Fixture = weir::shm::test::LimiterFixture;
 using weir::shm::test::ScratchName;
 
 namespace {
 
 constexpr Nanos kSecond = std::chrono::seconds(1);
-
-// A ticket can be handed on, and never be held twice.
-static_assert(std::is_nothrow_move_constructible_v<Ticket> && std::is_nothrow_move_assignable_v<Ticket>);
-static_assert(!std::is_copy_constructible_v<Ticket> && !std::is_copy_assignable_v<Ticket>);
-
-struct Fixture {
-    ScratchName scratch;
-    Segment segment = Segment::open(scratch.options());
-    Participant me = segment.join("test");
-    Nanos t = now();
-
-    Limiter limiter(const char* name, Units limit) { return segment.limiter({"key", name}, limit); }
-    Admission admit(std::vector<Charge> charges, std::vector<Gauge> holds = {}) {
-        return me.admit({charges, holds}, t);
-    }
-    Units used(Limiter limiter) { return me.usage(limiter, t).used; }
-};
 
 }  // namespace
 
@@ -91,21 +73,6 @@ TEST_CASE_METHOD(Fixture, "as many scopes as one decision spans pass together, a
     CHECK(used(charges.front().limiter) == 2);
 }
 
-TEST_CASE_METHOD(Fixture, "earliest is exact to the nanosecond") {
-    const Limiter a = limiter("a", 4);
-    const Charge three{a, 3};
-    REQUIRE(me.admit({{&three, 1}, {}}, t).admitted());
-    const Demand demand{{&three, 1}, {}};
-    const auto when = me.earliest(demand, t);
-    REQUIRE(when);
-    CHECK(*when > t + 60 * kSecond - kSecond);
-    CHECK(*when <= t + 62 * kSecond);
-    CHECK_FALSE(me.would_admit(demand, *when - Nanos(1)));
-    CHECK(me.would_admit(demand, *when));
-    CHECK_FALSE(me.admit(demand, *when - Nanos(1)).admitted());
-    CHECK(me.admit(demand, *when).admitted());
-}
-
 TEST_CASE("scopes before one that is ahead of the clock count as late as it does") {
     const ScratchName scratch;
     Segment segment = Segment::open(scratch.options());
@@ -125,60 +92,6 @@ TEST_CASE("scopes before one that is ahead of the clock count as late as it does
     CHECK(me.usage(b, counted + std::chrono::seconds(60) - Nanos(1)).used == 2);
 }
 
-TEST_CASE_METHOD(Fixture, "settling for less gives the rest back into its own window") {
-    const Limiter a = limiter("a", 100);
-    Admission big = admit({{a, 100}});
-    REQUIRE(big.admitted());
-    CHECK_FALSE(admit({{a, 1}}).admitted());
-    big.ticket.settle(0, 30, t + kSecond);
-    CHECK(used(a) == 30);
-    CHECK(admit({{a, 70}}).admitted());
-    CHECK_FALSE(admit({{a, 1}}).admitted());
-}
-
-TEST_CASE_METHOD(
-    Fixture, "settling for more charges the rest whatever the limit, and the last call counts") {
-    const Limiter a = limiter("a", 10);
-    Admission small = admit({{a, 5}});
-    REQUIRE(small.admitted());
-    small.ticket.settle(0, 25, t);
-    CHECK(used(a) == 25);
-    CHECK(me.usage(a, t).remaining == 0);
-    small.ticket.settle(0, 8, t);
-    CHECK(used(a) == 8);
-    small.ticket.close();
-    small.ticket.settle(0, 0, t);
-    CHECK(used(a) == 8);
-}
-
-TEST_CASE_METHOD(Fixture, "cancelling gives everything back") {
-    const Limiter a = limiter("a", 10);
-    const Limiter b = limiter("b", 10);
-    const Gauge g = segment.gauge("key", "g", 1);
-    Admission both = admit({{a, 7}, {b, 3}}, {g});
-    REQUIRE(both.admitted());
-    both.ticket.cancel(t);
-    both.ticket.close();
-    CHECK(used(a) == 0);
-    CHECK(used(b) == 0);
-    CHECK(me.in_flight(g) == 0);
-}
-
-TEST_CASE_METHOD(Fixture, "a dropped ticket keeps its charge, frees its slots, and is counted") {
-    const Limiter a = limiter("a", 10);
-    const Gauge g = segment.gauge("key", "g", 2);
-    {
-        const Admission dropped = admit({{a, 3}}, {g});
-        REQUIRE(dropped.admitted());
-        CHECK(me.in_flight(g) == 1);
-    }
-    CHECK(used(a) == 3);
-    CHECK(me.in_flight(g) == 0);
-    for (const auto& counter : segment.own_counters()) {
-        if (counter.name == "abandoned") CHECK(counter.value == 1);
-    }
-}
-
 TEST_CASE_METHOD(Fixture, "a full gauge refuses and charges no window") {
     const Limiter a = limiter("a", 10);
     const Gauge g = segment.gauge("key", "g", 1);
@@ -193,19 +106,6 @@ TEST_CASE_METHOD(Fixture, "a full gauge refuses and charges no window") {
     CHECK(me.in_flight(free) == 1);
     first.ticket.close();
     CHECK(admit({{a, 1}}, {free, g}).admitted());
-}
-
-TEST_CASE_METHOD(Fixture, "a ticket survives being moved, and its participant being moved") {
-    const Limiter a = limiter("a", 10);
-    const Gauge g = segment.gauge("key", "g", 2);
-    Admission admission = admit({{a, 6}}, {g});
-    Ticket ticket = std::move(admission.ticket);
-    CHECK_FALSE(static_cast<bool>(admission.ticket));
-    Participant moved = std::move(me);
-    ticket.settle(0, 2, t);
-    ticket = Ticket();
-    CHECK(moved.usage(a, t).used == 2);
-    CHECK(moved.in_flight(g) == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "a limit can be changed without losing what is used") {
@@ -247,42 +147,6 @@ TEST_CASE_METHOD(Fixture, "a charge from outside holds later requests back") {
     me.charge(a, 9, t);
     CHECK(admit({{a, 1}}).admitted());
     CHECK_FALSE(admit({{a, 1}}).admitted());
-}
-
-TEST_CASE_METHOD(Fixture, "a cost beyond what a window can hold is charged as far as it goes, and the ticket knows") {
-    const Limiter a = limiter("a", 5);
-    const Units most = (Units{1} << 40) - 1;
-    Admission admission = admit({{a, 3}});
-    REQUIRE(admission.admitted());
-    admission.ticket.settle(0, Units{1} << 50, t);
-    CHECK(used(a) == most);
-    CHECK(me.charge(a, 1, t) == 0);
-    // No more is given back than was charged: room for others does not come from nowhere.
-    admission.ticket.settle(0, 4, t);
-    CHECK(used(a) == 4);
-    CHECK(me.charge(a, most, t) == 0);  // what was given back stands beside what it is of until both expire
-    const Nanos later = t + 2 * std::chrono::minutes(1);
-    CHECK(me.charge(a, 7, later) == 7);
-    CHECK(me.charge(a, ~Units{0}, later) == most - 7);
-    CHECK(me.usage(a, later).used == most);
-    CHECK(admit({{a, ~Units{0}}}).refusal.reason == Refused::never_fits);
-}
-
-TEST_CASE_METHOD(Fixture, "the sum of a demand's charges on one limiter does not run round") {
-    const Limiter a = limiter("a", 3);
-    const std::array<Charge, 2> both{{{a, ~Units{0}}, {a, 2}}};
-    CHECK_FALSE(me.would_admit({both, {}}, t));
-    CHECK_FALSE(me.earliest({both, {}}, t));
-    CHECK_FALSE(me.admit({both, {}}, t).admitted());
-}
-
-TEST_CASE_METHOD(Fixture, "what is used resets when the last of it has left the window") {
-    const Limiter a = limiter("a", 10);
-    CHECK(me.usage(a, t).resets_in == Nanos(0));
-    REQUIRE(admit({{a, 1}}).admitted());
-    const Nanos resets = me.usage(a, t).resets_in;
-    CHECK(me.usage(a, t + resets - Nanos(1)).used == 1);
-    CHECK(me.usage(a, t + resets).used == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "a handle that names nothing is refused") {
