@@ -345,8 +345,8 @@ class Window {
         const std::uint64_t first = to - from >= G::kRing ? to + 1 - G::kRing : from + 1;
         const std::uint64_t units = units_of(head) + more;
         for (std::uint64_t k = first; k <= to; ++k) {
-            if (!fill(state, state.edge[k % G::kRing], pack(k, units), kWhole, mark, head)) return;
-            if (!fill(state, state.back[k % G::kRing], pack(k, 0), kTagOnly, mark, head)) return;
+            if (!fill(state, state.edge[k % G::kRing], pack(k, units), kWhole, mark, mark - k, head)) return;
+            if (!fill(state, state.back[k % G::kRing], pack(k, 0), kTagOnly, mark, mark - k, head)) return;
         }
         // ORDER(head): release publishes the edges to whoever acquires the head.
         state.head.cas(head, pack(to, units), kAcqRel, kRelaxed);
@@ -364,14 +364,18 @@ class Window {
     static constexpr std::uint64_t kWhole = ~std::uint64_t{0};
     static constexpr std::uint64_t kTagOnly = ~G::kUnitMask;
 
-    /// Sets `slot` to `wanted` as part of a move of `head` under the epoch `mark`. False if the move is out
-    /// of date.
+    /// Sets `slot` to `wanted` as part of a move of `head` under the epoch `mark`, which is `ahead` ticks
+    /// after that of the slot. False if the move is out of date.
     static bool fill(State& state, WordT_& slot, std::uint64_t wanted, std::uint64_t compared,
-                     std::uint64_t mark, std::uint64_t head) noexcept {
+                     std::uint64_t mark, std::uint64_t ahead, std::uint64_t head) noexcept {
         // ORDER(edge): acquire pairs with the release below: a slot that another mover filled is seen
         // together with the epoch that it had raised.
         std::uint64_t found = slot.load(kAcquire);
         while (((found ^ wanted) & compared) != 0) {
+            // What a way that was given up has filled for a later tick stays: the window that ends there does
+            // not reach back to this one, and a slot whose tag went back might hold one word twice.
+            const std::uint64_t later = (tag_of(found) - tag_of(wanted)) & G::kTagMask;
+            if (later != 0 && later <= ahead) return true;
             // A mover to a later tick raised the epoch before it touched a slot. With the epoch and the
             // head unchanged *after* the slot was read, what was read is older than this move, and the CAS
             // below replaces just that.

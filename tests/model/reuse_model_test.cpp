@@ -58,9 +58,6 @@ TEST_CASE("an eviction beside old handles that admit and charge") {
     ReuseScenario scenario = at_once();
     scenario.charges = true;
     CHECK(problem_of<Guard, 1, 1>(scenario, 10'000) == "");
-    if (!long_form()) return;
-    scenario.old_times = scenario.evict_times = {4};
-    CHECK(problem_of<Guard, 2, 0>(scenario, 10'000) == "");
 }
 
 TEST_CASE("an eviction beside a ticket that is given back before, meanwhile or too late") {

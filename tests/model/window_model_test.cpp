@@ -43,7 +43,7 @@ TEST_CASE("two processes, two admissions each, at any clocks") {
 TEST_CASE("two processes, a window of two ticks, a limit of two, weighted units") {
     Scenario scenario;
     scenario.limit = 2;
-    const Choices ticks = long_form() ? Choices{0, 1, 3, 7} : Choices{0, 3};
+    const Choices ticks = long_form() ? Choices{0, 1, 5} : Choices{0, 3};
     explore<2, TwoTicks>(scenario.offer(op_admit, ticks, {1, 2}));
 }
 
@@ -135,6 +135,11 @@ TEST_CASE("tags and units wrap around") {
         scenario.offer(op_admit, {1, 2}, {1, 2});
     }
     explore<2, OneTick>(scenario);
+    // One is on a long way to the first of these ticks, the other on a longer one to the last.
+    scenario.prefix = {{op_charge, 0, scenario.origin + 4, 1}};
+    scenario.refunds = false;
+    scenario.menu.clear();
+    explore<2, OneTick>(scenario.offer(op_admit, {0, 5}, {1}));
 }
 
 TEST_CASE("idle for longer than the tags can tell") {
