@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <optional>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "ledger.hpp"
@@ -27,6 +28,8 @@ using weir::test::FakeUpstream;
 namespace {
 
 constexpr std::uint64_t kTokensEach = 21;
+// With a prompt, from which the size of others can be learned.
+const std::string kQuestion = R"({"model":"m","messages":[{"role":"user","content":"How much is it?"}]})";
 constexpr std::size_t kProcesses = 4;
 constexpr int kAtOnce = 8;  // requests of one process
 
@@ -44,7 +47,7 @@ Plan plan() {
 
 /// Asks again as soon as it has an answer, for as long as the process lives.
 Task<void> ask_on(Router& router) {
-    for (;;) co_await router.complete(R"({"model":"m","messages":[]})");
+    for (;;) co_await router.complete(kQuestion);
 }
 
 int work(const RouterConfig& config) {
