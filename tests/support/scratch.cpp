@@ -13,9 +13,12 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "tests/support/sweep.hpp"
+
 namespace weir::test {
 
 ScratchSegment::ScratchSegment() {
+    sweep_once();
     static int count = 0;
     name_ = "weir-test-" + std::to_string(::getpid()) + '-' + std::to_string(++count) + "-e";
 }

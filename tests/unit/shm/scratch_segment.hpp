@@ -6,10 +6,12 @@
 #include <string>
 
 #include "shm/segment.hpp"
+#include "tests/support/sweep.hpp"
 
 namespace weir::shm::test {
 
 inline std::string scratch_name() {
+    weir::test::sweep_once();
     static int count = 0;
     return "weir-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
 }
