@@ -119,7 +119,7 @@ Task<void> AnswerWriter::break_off(Call& call, TransportError failure, bool chun
 Task<bool> AnswerWriter::write_out() {
     if (pieces_.empty()) co_return true;
     begun_ = true;
-    connection_.set_deadline(shm::now() + terms_.write_timeout);
+    connection_.set_deadline(shm::coarse_now() + terms_.write_timeout);
     const router::ErrorCode error = co_await connection_.write(pieces_);
     connection_.clear_deadline();
     out_.clear();

@@ -12,11 +12,12 @@ constexpr shm::Nanos kDay = std::chrono::hours(24);
 LimitSet::LimitSet(std::string_view kind, std::string_view name,
                    const router::CallerLimitsConfig& limits, shm::Nanos window, shm::Unit token_unit,
                    shm::Segment& segment) {
-    const auto add = [&](std::deque<router::Scope>& to, std::string scope, std::string scope_name,
+    const auto add = [&](std::deque<Window>& to, std::string scope, std::string scope_name,
                          shm::Unit unit, shm::Nanos length, std::optional<std::uint64_t> units) {
         if (!units) return;
-        to.push_back({std::move(scope), std::move(scope_name), unit, length, *units, {}});
-        to.back().look_up(segment);
+        LimitFieldNames names = limit_field_names(scope, unit, length);
+        to.push_back({{std::move(scope), std::move(scope_name), unit, length, *units, {}}, std::move(names)});
+        to.back().scope.look_up(segment);
     };
     const std::string own(kind);
     const std::string owner(name);
@@ -38,11 +39,16 @@ LimitSet::LimitSet(std::string_view kind, std::string_view name,
 }
 
 void LimitSet::append(std::string_view model, CallerScopes& out) {
-    for (router::Scope& scope : windows_) out.windows.push_back(&scope);
-    if (const auto own = by_model_.find(model); own != by_model_.end()) {
-        for (router::Scope& scope : own->second) out.windows.push_back(&scope);
-    }
+    append(windows_, out);
+    if (const auto own = by_model_.find(model); own != by_model_.end()) append(own->second, out);
     if (hold_) out.holds.push_back(&*hold_);
+}
+
+void LimitSet::append(std::deque<Window>& windows, CallerScopes& out) {
+    for (Window& window : windows) {
+        out.windows.push_back(&window.scope);
+        out.names.push_back(&window.names);
+    }
 }
 
 std::size_t windows_max(const router::CallerLimitsConfig& limits) noexcept {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/limit_fields.hpp"
 #include "router/config.hpp"
 #include "router/scope.hpp"
 #include "shm/segment.hpp"
@@ -22,10 +23,12 @@ namespace weir::proxy {
 class LimitSet;
 struct CallerScopes {
     std::vector<router::Scope*> windows;
+    std::vector<const LimitFieldNames*> names;  ///< of the windows, in their order
     std::vector<router::Hold*> holds;
     std::shared_ptr<LimitSet> end_user;  ///< kept for as long as the pointers may point into it
     void clear() noexcept {
         windows.clear();
+        names.clear();
         holds.clear();
         end_user.reset();
     }
@@ -46,8 +49,14 @@ class LimitSet {
     void append(std::string_view model, CallerScopes& out);
 
  private:
-    std::deque<router::Scope> windows_;
-    std::map<std::string, std::deque<router::Scope>, std::less<>> by_model_;
+    struct Window {
+        router::Scope scope;
+        LimitFieldNames names;
+    };
+    static void append(std::deque<Window>& windows, CallerScopes& out);
+
+    std::deque<Window> windows_;
+    std::map<std::string, std::deque<Window>, std::less<>> by_model_;
     std::optional<router::Hold> hold_;
 };
 

@@ -20,22 +20,12 @@ std::string dump(const json& value) {
     return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::string_view unit_key(shm::Unit unit) {
-    switch (unit) {
-        case shm::Unit::requests: return "requests";
-        case shm::Unit::tokens: return "tokens";
-        case shm::Unit::input_tokens: return "input_tokens";
-        case shm::Unit::output_tokens: return "output_tokens";
-    }
-    return "units";
-}
-
 json describe(router::Router& router, const router::Deployment& deployment, shm::Nanos now) {
     const router::DeploymentConfig& config = deployment.config();
     json remaining = json::object();
     for (const router::Scope& scope : deployment.scopes()) {
-        remaining[std::string(unit_key(scope.unit))] =
-            router.participant().usage(scope.limiter, now).remaining;
+        remaining[shm::unit_name(scope.unit)] =
+            router.participant().look(scope.limiter, now).remaining;
     }
     const auto health = shm::read_health(deployment.health(), now);
     return {{"model_name", config.model_name},

@@ -30,7 +30,7 @@ Task<Intake::Result> Intake::read_head(router::ClientSettings limits) {
     parser_.emplace(head_, pieces_, limits.max_head_bytes);
     idle_ = connection_.unread().size() == 0;
     connection_.reset_expired();
-    connection_.set_deadline(shm::now() + (idle_ ? limits.idle_timeout : limits.head_timeout));
+    connection_.set_deadline(shm::coarse_now() + (idle_ ? limits.idle_timeout : limits.head_timeout));
     while (!parser_->is_header_done()) {
         if (connection_.unread().size() == 0 || parser_->got_some()) {
             if (const ErrorCode error = co_await connection_.read_some()) {
@@ -38,7 +38,7 @@ Task<Intake::Result> Intake::read_head(router::ClientSettings limits) {
                 co_return refuse(408, "The request's head took too long.", "headers");
             }
         }
-        if (idle_) connection_.set_deadline(shm::now() + limits.head_timeout);
+        if (idle_) connection_.set_deadline(shm::coarse_now() + limits.head_timeout);
         idle_ = false;
         ErrorCode error;
         connection_.consume(parser_->put(connection_.unread(), error));
@@ -69,7 +69,7 @@ Task<Intake::Result> Intake::read_body(const router::ClientSettings& limits,
     bool more = connection_.unread().size() == 0;
     while (!parser_->is_done()) {
         if (more) {
-            connection_.set_deadline(shm::now() + limits.body_timeout);
+            connection_.set_deadline(shm::coarse_now() + limits.body_timeout);
             if (co_await connection_.read_some()) {
                 if (!connection_.expired()) co_return Result::gone;
                 co_return refuse(408, "The request's body took too long.", "request_body");

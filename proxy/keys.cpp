@@ -114,7 +114,7 @@ std::size_t Keys::end_user_windows(const router::KeyConfig& key) const noexcept 
 
 std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fields& fields,
                                                                LastDigest& last,
-                                                               shm::Nanos unix_now) const {
+                                                               shm::Nanos (*unix_now)()) const {
     if (identities_.empty()) return &anybody_;
     const auto key = presented(fields);
     if (const auto* error = std::get_if<router::ApiError>(&key)) return *error;
@@ -127,7 +127,7 @@ std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fie
     }
     const Identity& identity = *found->second;
     if (identity.config && identity.config->blocked) return unauthorized("Key is blocked.");
-    if (identity.config && identity.config->expires && *identity.config->expires <= unix_now) {
+    if (identity.config && identity.config->expires && *identity.config->expires <= unix_now()) {
         return unauthorized("Key is expired.", "expired_key");
     }
     return &identity;

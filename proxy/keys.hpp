@@ -40,11 +40,12 @@ class Keys {
     Keys(const router::RouterConfig& config, shm::Segment& segment);
 
     /// Whom `fields` identify: "authorization: Bearer …", or "api-key" and "x-api-key" as Azure's
-    /// and Anthropic's clients send it. Otherwise a 401 that says what is missing. `unix_now` is
-    /// since 1970. `last` is the connection's, to be kept from one request to the next.
+    /// and Anthropic's clients send it. Otherwise a 401 that says what is missing. `unix_now` tells the
+    /// time since 1970, if the key expires. `last` is the connection's, to be kept from one request to the
+    /// next.
     std::variant<const Identity*, router::ApiError> identify(const router::Fields& fields,
                                                              LastDigest& last,
-                                                             shm::Nanos unix_now) const;
+                                                             shm::Nanos (*unix_now)()) const;
 
     /// The model that `identity` means by `model`, where it has an alias for it.
     static std::string_view resolve(const Identity& identity, std::string_view model) noexcept;

@@ -3,68 +3,50 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
-#include <string>
-#include <string_view>
+
+#include "proxy/caller.hpp"
 
 namespace weir::proxy {
 namespace {
 
-std::string_view suffix(shm::Unit unit) {
-    switch (unit) {
-        case shm::Unit::requests: return "-requests";
-        case shm::Unit::tokens: return "-tokens";
-        case shm::Unit::input_tokens: return "-input-tokens";
-        case shm::Unit::output_tokens: return "-output-tokens";
-    }
-    return "-units";
-}
-
-bool is_daily(const router::Scope& scope) { return scope.window >= std::chrono::hours(24); }
-
-/// The fields of one scope, named as LiteLLM names them: "x-ratelimit-api_key-remaining-requests".
-class ScopeFields {
- public:
-    /// `kind` is empty for the deployment's own.
-    ScopeFields(HeadWriter& head, std::string_view kind, const router::Scope& scope)
-        : head_(head), kind_(kind), unit_(suffix(scope.unit)) {
-        if (!kind.empty()) dash_ = is_daily(scope) ? "-day-" : "-";
-    }
-
-    template <class Value>
-    void add(std::string_view what, const Value& value) {
-        head_.field({"x-ratelimit-", kind_, dash_, what, unit_}, value);
-    }
-
- private:
-    HeadWriter& head_;
-    std::string_view kind_;
-    std::string_view dash_;
-    std::string_view unit_;
-};
-
-void append_number(std::string& out, std::int64_t number) {
-    const fmt::format_int text(number);
-    out.append(text.data(), text.size());
+/// Of a deployment's limits.
+const LimitFieldNames& names_of(shm::Unit unit) {
+    static const std::array names = [] {
+        const auto made = [](shm::Unit of) { return limit_field_names({}, of, {}); };
+        return std::array{made(shm::Unit::requests), made(shm::Unit::tokens),
+                          made(shm::Unit::input_tokens), made(shm::Unit::output_tokens)};
+    }();
+    return names[static_cast<std::size_t>(unit) % names.size()];
 }
 
 }  // namespace
 
-void append_limits(HeadWriter& head, const shm::Participant& participant,
-                   std::span<router::Scope* const> callers, std::span<const router::Scope> deployments,
-                   shm::Nanos now) {
+LimitFieldNames limit_field_names(std::string_view kind, shm::Unit unit, shm::Nanos window) {
+    std::string units = shm::unit_name(unit);
+    std::replace(units.begin(), units.end(), '_', '-');
+    const std::string_view dash = kind.empty() ? "" : window >= std::chrono::hours(24) ? "-day-" : "-";
+    const auto name = [&](std::string_view what) {
+        return fmt::format("x-ratelimit-{}{}{}-{}: ", kind, dash, what, units);
+    };
+    return {name("limit"), name("remaining"), name("reset")};
+}
+
+void append_limits(HeadWriter& head, const shm::Participant& participant, const CallerScopes& caller,
+                   std::span<const router::Scope> deployments, shm::Nanos now) {
     for (const router::Scope& scope : deployments) {
+        const LimitFieldNames& names = names_of(scope.unit);
         const shm::LimiterUsage usage = participant.usage(scope.limiter, now);
-        ScopeFields fields(head, {}, scope);
-        fields.add("limit", usage.limit);
-        fields.add("remaining", usage.remaining);
-        fields.add("reset", go_duration(usage.resets_in));
+        head.line(names.limit, usage.limit);
+        head.line(names.remaining, usage.remaining);
+        head.line(names.reset, go_duration(usage.resets_in));
     }
-    for (const router::Scope* scope : callers) {
-        const shm::LimiterUsage usage = participant.usage(scope->limiter, now);
-        ScopeFields fields(head, scope->kind, *scope);
-        fields.add("limit", usage.limit);
-        fields.add("remaining", usage.remaining);
+    for (std::size_t i = 0; i < caller.windows.size(); ++i) {
+        const LimitFieldNames& names = *caller.names[i];
+        const shm::LimiterUsage usage = participant.look(caller.windows[i]->limiter, now);
+        head.line(names.limit, usage.limit);
+        head.line(names.remaining, usage.remaining);
     }
 }
 
@@ -78,28 +60,34 @@ std::optional<shm::Nanos> parse_seconds(std::string_view text) noexcept {
 
 std::string go_duration(shm::Nanos duration) {
     const std::int64_t ms = std::max<std::int64_t>(0, (duration.count() + 999'999) / 1'000'000);
-    std::string text;
+    // From the end to the beginning: "1h2m3.45s".
+    std::array<char, 40> text;
+    char* at = text.data() + text.size();
+    const auto put = [&at](std::int64_t number, int digits_min) {
+        for (; number != 0 || digits_min > 0; number /= 10, --digits_min) {
+            *--at = static_cast<char>('0' + number % 10);
+        }
+    };
+    *--at = 's';
     if (ms < 1000) {
-        append_number(text, ms);
-        return text.append("ms");
+        *--at = 'm';
+        put(ms, 1);
+        return {at, text.data() + text.size()};
     }
-    const std::int64_t hours = ms / 3'600'000;
-    const std::int64_t minutes = ms / 60'000 % 60;
-    if (hours > 0) {
-        append_number(text, hours);
-        text += 'h';
+    if (std::int64_t part = ms % 1000; part != 0) {
+        int digits = 3;
+        for (; part % 10 == 0; part /= 10) --digits;
+        put(part, digits);
+        *--at = '.';
     }
-    if (hours > 0 || minutes > 0) {
-        append_number(text, minutes);
-        text += 'm';
+    put(ms / 1000 % 60, 1);
+    if (const std::int64_t minutes = ms / 60'000; minutes > 0) {
+        *--at = 'm';
+        put(minutes % 60, 1);
+        if (minutes >= 60) *--at = 'h';
+        if (minutes >= 60) put(minutes / 60, 1);
     }
-    append_number(text, ms / 1000 % 60);
-    if (ms % 1000 != 0) {
-        append_number(text, 1000 + ms % 1000);  // four digits, of which the first becomes the point
-        text[text.size() - 4] = '.';
-        while (text.back() == '0') text.pop_back();
-    }
-    return text.append("s");
+    return {at, text.data() + text.size()};
 }
 
 }  // namespace weir::proxy

@@ -99,16 +99,6 @@ void write_counters(std::string& page, const shm::Segment& segment) {
     }
 }
 
-std::string_view unit_label(shm::Unit unit) {
-    switch (unit) {
-        case shm::Unit::requests: return "requests";
-        case shm::Unit::tokens: return "tokens";
-        case shm::Unit::input_tokens: return "input_tokens";
-        case shm::Unit::output_tokens: return "output_tokens";
-    }
-    return "units";
-}
-
 void write_limiters(std::string& page, const shm::Segment& segment, shm::Nanos now) {
     const auto limiters = segment.limiters(now);
     const auto rows = [&](std::string_view name, std::string_view text, auto value) {
@@ -116,7 +106,7 @@ void write_limiters(std::string& page, const shm::Segment& segment, shm::Nanos n
         for (const shm::LimiterInfo& info : limiters) {
             fmt::format_to(std::back_inserter(page),
                            "{}{{scope=\"{}\",name=\"{}\",unit=\"{}\",window_seconds=\"{:g}\"}} {}\n", name,
-                           label_value(info.scope), label_value(info.name), unit_label(info.unit),
+                           label_value(info.scope), label_value(info.name), shm::unit_name(info.unit),
                            std::chrono::duration<double>(info.window).count(), value(info.usage));
         }
     };

@@ -1,11 +1,13 @@
 #include "proxy/request_id.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace weir::proxy {
 namespace {
 
 constexpr std::size_t kGivenMax = 128;
+constexpr std::string_view kDigits = "0123456789abcdef";
 
 bool acceptable(std::string_view id) {
     return !id.empty() && id.size() <= kGivenMax &&
@@ -16,19 +18,17 @@ bool acceptable(std::string_view id) {
 
 std::string IdSource::choose(std::string_view given) {
     if (acceptable(given)) return std::string(given);
-    constexpr std::string_view digits = "0123456789abcdef";
-    std::string id = "xxxxxxxx-xxxx-4xxx-Vxxx-xxxxxxxxxxxx";  // RFC 9562, version 4, variant 10
-    std::uint64_t bits = 0;
-    unsigned left = 0;
-    for (char& c : id) {
-        if (c != 'x' && c != 'V') continue;
-        if (left == 0) {
-            bits = random_();
-            left = 16;
-        }
-        c = c == 'x' ? digits[bits & 15] : digits[8 | (bits & 3)];
-        bits >>= 4;
-        --left;
+    // RFC 9562: version 4 in the upper half of byte 6, variant 10 in the upper bits of byte 8.
+    const std::uint64_t high = (random_() & ~std::uint64_t{0xf000}) | 0x4000;
+    const std::uint64_t low = (random_() & ~(std::uint64_t{3} << 62)) | std::uint64_t{1} << 63;
+    std::string id(36, '-');
+    constexpr std::array<std::uint8_t, 16> places = {0,  2,  4,  6,  9,  11, 14, 16,
+                                                     19, 21, 24, 26, 28, 30, 32, 34};
+    for (std::size_t byte = 0; byte < places.size(); ++byte) {
+        const std::uint64_t half = byte < 8 ? high : low;
+        const unsigned value = half >> (56 - byte % 8 * 8) & 0xff;
+        id[places[byte]] = kDigits[value >> 4];
+        id[places[byte] + 1u] = kDigits[value & 15];
     }
     return id;
 }

@@ -54,32 +54,28 @@ HeadWriter::HeadWriter(std::string& out, unsigned status) : out_(out) {
 }
 
 HeadWriter& HeadWriter::field(std::string_view name, std::string_view value) {
-    return field(Parts{name}, value);
-}
-
-HeadWriter& HeadWriter::field(std::string_view name, std::uint64_t value) {
-    return field(Parts{name}, value);
-}
-
-/// Makes room once for all parts: a head has some twenty fields of up to five.
-HeadWriter& HeadWriter::field(Parts name, std::string_view value) {
-    constexpr std::string_view kColon = ": ";
-    constexpr std::string_view kEnd = "\r\n";
-    std::size_t size = kColon.size() + value.size() + kEnd.size();
-    for (const std::string_view part : name) size += part.size();
-    const std::size_t before = out_.size();
-    out_.resize(before + size);
-    char* to = out_.data() + before;
-    for (const std::string_view part : name) to = std::copy(part.begin(), part.end(), to);
-    to = std::copy(kColon.begin(), kColon.end(), to);
-    to = std::copy(value.begin(), value.end(), to);
-    std::copy(kEnd.begin(), kEnd.end(), to);
+    out_.append(name).append(": ").append(value).append("\r\n");
     return *this;
 }
 
-HeadWriter& HeadWriter::field(Parts name, std::uint64_t value) {
+HeadWriter& HeadWriter::field(std::string_view name, std::uint64_t value) {
     const fmt::format_int text(value);
     return field(name, std::string_view(text.data(), text.size()));
+}
+
+HeadWriter& HeadWriter::field(std::string_view prefix, std::string_view name, std::string_view value) {
+    out_.append(prefix);
+    return field(name, value);
+}
+
+HeadWriter& HeadWriter::line(std::string_view name, std::string_view value) {
+    out_.append(name).append(value).append("\r\n");
+    return *this;
+}
+
+HeadWriter& HeadWriter::line(std::string_view name, std::uint64_t value) {
+    const fmt::format_int text(value);
+    return line(name, std::string_view(text.data(), text.size()));
 }
 
 PlainAnswer to_answer(const router::ApiError& error) {
@@ -177,7 +173,7 @@ void relay_fields(const router::Fields& fields, HeadWriter& head) {
         if (among(kRelayedAsIs, field.name)) {
             head.field(field.name, field.value);
         } else if (!among(kNotRelayed, field.name) && !router::is_hop_by_hop(fields, field.name)) {
-            head.field({"llm_provider-", field.name}, field.value);
+            head.field("llm_provider-", field.name, field.value);
         }
     }
 }

@@ -23,10 +23,11 @@ class HeadWriter {
     HeadWriter(std::string& out, unsigned status);
     HeadWriter& field(std::string_view name, std::string_view value);
     HeadWriter& field(std::string_view name, std::uint64_t value);
-    /// The same for a name in several parts.
-    using Parts = std::initializer_list<std::string_view>;
-    HeadWriter& field(Parts name, std::string_view value);
-    HeadWriter& field(Parts name, std::uint64_t value);
+    /// The same for a name in two parts.
+    HeadWriter& field(std::string_view prefix, std::string_view name, std::string_view value);
+    /// The same for a name that comes with its colon and a space.
+    HeadWriter& line(std::string_view name, std::string_view value);
+    HeadWriter& line(std::string_view name, std::uint64_t value);
     /// The empty line.
     void end() { out_ += "\r\n"; }
 

@@ -120,7 +120,7 @@ Task<void> Session::answer_request() {
     }
     const Route route = find_route(head.method, head.target);
     if (is_open(route.endpoint)) co_return co_await answer_unknown(route);
-    const auto identity = setup_->keys.identify(intake_.head().fields, last_key_, unix_now());
+    const auto identity = setup_->keys.identify(intake_.head().fields, last_key_, unix_now);
     if (const auto* error = std::get_if<router::ApiError>(&identity)) {
         co_return co_await write(to_answer(*error));
     }
@@ -169,13 +169,12 @@ Task<void> Session::answer_known(const Route& route) {
     }
 }
 
-/// What the body says, or the error to answer with.
-std::optional<router::RequestFacts> Session::read_facts(const Route& route,
+/// What the body says, or the error to answer with. `form_type` is the content type of a form, or empty.
+std::optional<router::RequestFacts> Session::read_facts(const Route& route, std::string_view form_type,
                                                         router::ApiError& error) {
-    const std::string_view type = intake_.head().fields.get("content-type");
     const auto where = route.model.empty() ? router::ModelIn::body : router::ModelIn::path;
-    auto read = router::is_form(type) ? router::read_form(intake_.body(), type, where)
-                                      : reader_.read(intake_.body(), where);
+    auto read = form_type.empty() ? reader_.read(intake_.body(), where)
+                                  : router::read_form(intake_.body(), form_type, where);
     if (auto* facts = std::get_if<router::RequestFacts>(&read)) return std::move(*facts);
     const auto& bad = std::get<router::BadRequest>(read);
     error = {400, bad.message, "invalid_request_error", std::string(bad.param), {}};
@@ -183,8 +182,10 @@ std::optional<router::RequestFacts> Session::read_facts(const Route& route,
 }
 
 Task<void> Session::forward(const Route& route, const Identity& identity) {
+    const std::string_view type = intake_.head().fields.get("content-type");
+    const bool form = router::is_form(type);
     router::ApiError error;
-    auto facts = read_facts(route, error);
+    auto facts = read_facts(route, form ? type : std::string_view(), error);
     if (!facts) co_return co_await write(to_answer(error));
     served_.bytes_in = intake_.body().size();
     facts->model = Keys::resolve(identity, route.model.empty() ? facts->model : route.model);
@@ -194,9 +195,8 @@ Task<void> Session::forward(const Route& route, const Identity& identity) {
     request.endpoint = route.upstream_path;
     request.body = intake_.body();
     request.facts = &*facts;
-    const std::string_view type = intake_.head().fields.get("content-type");
-    request.json = !router::is_form(type);
-    if (!request.json) request.content_type = type;
+    request.json = !form;
+    if (form) request.content_type = type;
     request.max_wait = max_wait(route);
     request.generates = generates_text(route.upstream_path);
     co_await send(request, identity);
@@ -285,7 +285,8 @@ void Session::append_call(HeadWriter& head, const Call& call) const {
     head.field("x-litellm-attempted-retries", call.effort().retries)
         .field("x-litellm-attempted-fallbacks", call.effort().fallbacks)
         .field("x-weir-limit-mode", to_string(setup_->router.limit_mode()));
-    append_limits(head, setup_->router.participant(), caller_.windows, deployments, shm::now());
+    const shm::Nanos now = call.error() ? shm::now() : call.came_at();
+    append_limits(head, setup_->router.participant(), caller_, deployments, now);
 }
 
 void Session::take_note(const Call& call) {

@@ -41,7 +41,8 @@ class Session : public std::enable_shared_from_this<Session> {
     router::Task<void> answer_unknown(const Route& route);
     router::Task<void> answer_known(const Route& route);
     router::Task<void> forward(const Route& route, const Identity& identity);
-    std::optional<router::RequestFacts> read_facts(const Route& route, router::ApiError& error);
+    std::optional<router::RequestFacts> read_facts(const Route& route, std::string_view form_type,
+                                                   router::ApiError& error);
     std::optional<shm::Nanos> max_wait(const Route& route) const;
     bool find_scopes(const Identity& identity, std::string_view group, std::string_view end_user);
     router::Task<void> send(router::Request& request, const Identity& identity);

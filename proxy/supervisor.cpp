@@ -40,6 +40,11 @@ std::string how_it_ended(int status) {
 
 }  // namespace
 
+milliseconds restart_pause(milliseconds before, milliseconds lived, bool planned) noexcept {
+    if (planned || lived >= kEarly) return milliseconds(0);
+    return std::clamp(before * 2, kPauseFirst, kPauseMax);
+}
+
 Supervisor::Supervisor(unsigned workers, std::function<int(unsigned)> work, std::function<bool()> reload)
     : work_(std::move(work)), reload_(std::move(reload)), slots_(workers) {}
 
@@ -116,9 +121,9 @@ void Supervisor::bury(Slot& slot, unsigned index, int status) {
     if (ending_) return;
     const auto now = Clock::now();
     const bool planned = WIFEXITED(status) && WEXITSTATUS(status) == 0;  // it has served as many as it may
-    const bool early = !planned && now - slot.started < kEarly;
-    slot.pause = early ? std::clamp(slot.pause * 2, kPauseFirst, kPauseMax) : milliseconds(0);
-    slot.served |= !early || WIFSIGNALED(status) || WEXITSTATUS(status) == 0;
+    const auto lived = std::chrono::duration_cast<milliseconds>(now - slot.started);
+    slot.pause = restart_pause(slot.pause, lived, planned);
+    slot.served |= slot.pause == milliseconds(0) || WIFSIGNALED(status);
     slot.restart_at = now + slot.pause;
     log(LogLevel::warning,
         fmt::format("worker {} {}; restarting it in {} ms", index, how_it_ended(status), slot.pause.count()));

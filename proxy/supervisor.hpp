@@ -13,6 +13,11 @@
 
 namespace weir::proxy {
 
+/// The pause before the successor of a worker starts that lived for `lived`: none, unless it died early and
+/// not as `planned`; then twice as long as `before`, up to a maximum.
+std::chrono::milliseconds restart_pause(std::chrono::milliseconds before, std::chrono::milliseconds lived,
+                                        bool planned) noexcept;
+
 class Supervisor {
  public:
     /// `work(index)` is what worker `index` does, in its own process, with the signals of signals.hpp

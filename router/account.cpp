@@ -7,7 +7,7 @@ namespace weir::router {
 
 void Account::estimate(const shm::LearnedEstimate& learned) noexcept {
     learned_ = learned;
-    bill_ = Bill::estimate(size_, learned_);
+    bill_ = Bill(size_, learned_);
 }
 
 bool Account::place(shm::Segment& segment, shm::Participant& participant,
@@ -46,7 +46,7 @@ void Account::settle(const Spent& spent, shm::Nanos now) noexcept {
 void Account::settle_deployment(const Spent& spent, shm::Nanos now) noexcept {
     const Deployment& deployment = *placement_.deployment;
     const CostPolicy policy = deployment.cost_policy();
-    const Costs& costs = bill_.deployment[static_cast<std::size_t>(policy)];
+    const Costs costs = bill_.deployment(policy);
     const std::size_t count = deployment.scopes().size();
     const bool shared = deployment.share(caller_.priority) != nullptr;
     for (std::size_t i = 0; i < count; ++i) {
@@ -62,7 +62,7 @@ void Account::settle_caller(const Spent& spent, shm::Nanos now) noexcept {
     // Without an answer the caller got nothing for its tokens.
     const Spent answer = placement_.deployment != nullptr ? spent : Spent{};
     for (std::size_t i = 0; i < caller_.scopes.size(); ++i) {
-        ticket.settle(i, units(*caller_.scopes[i], bill_.caller, CostPolicy::sum, arrived_, answer),
+        ticket.settle(i, units(*caller_.scopes[i], bill_.caller(), CostPolicy::sum, arrived_, answer),
                       now);
     }
 }

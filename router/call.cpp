@@ -47,7 +47,7 @@ Call::Call(Router& router, const Request& request)
       search_(router, account_) {}
 
 Call::~Call() {
-    if (!settled_) finish(false);
+    if (!settled_) finish(false, shm::now());
 }
 
 Task<void> Call::start() {
@@ -61,7 +61,7 @@ Task<void> Call::start() {
         const Outcome outcome = co_await try_group();
         if (outcome.ok() || aborted_ || search_.caller_refused() || !go_to_fallback(outcome)) break;
     }
-    if (exchange_ && !error_) read_pieces();
+    if (exchange_ && !error_) read_pieces(answered_);
 }
 
 /// Attempts at the deployments of one group until one answers or no retry is left. On failure
@@ -282,11 +282,11 @@ Task<void> Call::pause(shm::Nanos duration) {
 Task<TransportError> Call::next() {
     const TransportError failure = co_await exchange_->next(shm::now() + patience());
     if (failure == TransportError::none) {
-        read_pieces();
+        read_pieces(shm::now());
     } else {
         transport_ = failure;
         if (!aborted_) count_failure(classify(failure), std::nullopt);
-        finish(false);
+        finish(false, shm::now());
     }
     co_return failure;
 }
@@ -299,7 +299,8 @@ void Call::abort() noexcept {
 }
 
 /// Looks through what has come of the answer; settles when it has ended.
-void Call::read_pieces() {
+void Call::read_pieces(shm::Nanos now) {
+    came_at_ = now;
     if (!scanner_) begin_reading();
     pieces_.clear();
     stripped_.clear();
@@ -314,8 +315,8 @@ void Call::read_pieces() {
     }
     if (stripper_ && exchange_->done()) stripped_ += stripper_->finish();
     if (!stripped_.empty()) pieces_.push_back(asio::buffer(stripped_));
-    if (first_byte_ == shm::Nanos{} && !exchange_->pieces().empty()) first_byte_ = shm::now();
-    if (exchange_->done()) finish(true);
+    if (first_byte_ == shm::Nanos{} && !exchange_->pieces().empty()) first_byte_ = now;
+    if (exchange_->done()) finish(true, now);
 }
 
 void Call::begin_reading() {
@@ -330,9 +331,8 @@ std::int64_t Call::content_length() const noexcept {
 }
 
 /// Replaces the estimates by what the request has really cost, as far as that is known.
-void Call::finish(bool whole) {
+void Call::finish(bool whole, shm::Nanos now) {
     settled_ = true;
-    const shm::Nanos now = shm::now();
     account_.settle(spent(), now);
     router_.wait_room_.capacity_returned();
     if (!whole || exchange_->status() >= 400) return;

@@ -71,6 +71,8 @@ class Call {
     std::string_view group() const noexcept {
         return target_.group != nullptr ? target_.group->name : std::string_view();
     }
+    /// When the latest of the answer was there.
+    shm::Nanos came_at() const noexcept { return came_at_; }
     /// Waiting for the head of the answer, of the latest attempt.
     shm::Nanos upstream_time() const noexcept { return answered_ - attempted_; }
     /// What the answer said it used, as far as it has been read.
@@ -98,9 +100,9 @@ class Call {
     bool others_available() const;
     void fail(const Outcome& outcome);
     void leave_deployment();
-    void read_pieces();
+    void read_pieces(shm::Nanos now);
     void begin_reading();
-    void finish(bool whole);
+    void finish(bool whole, shm::Nanos now);
     Spent spent() const;
     shm::Nanos patience() const;
 
@@ -122,6 +124,7 @@ class Call {
     shm::Nanos attempted_{};
     shm::Nanos answered_{};    // its head was there
     shm::Nanos first_byte_{};  // of the body
+    shm::Nanos came_at_{};     // the latest of the answer
     bool asked_usage_ = false;
     bool fresh_ = false;  // the next attempt needs a new connection
     bool sent_ = false;  // the latest attempt, as far as is known

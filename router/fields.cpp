@@ -2,11 +2,26 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace weir::router {
 namespace {
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+/// The eight bytes at `at`, capitals made small.
+std::uint64_t lower_eight(const char* at) noexcept {
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    constexpr std::uint64_t tops = 0x8080808080808080;
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, sizeof word);
+    // A byte's top bit tells that it is 'A' or above, or above 'Z'; no sum carries into the next byte.
+    const std::uint64_t low = word & ~tops;
+    const std::uint64_t from_a = low + ones * (0x80 - 'A');
+    const std::uint64_t above_z = low + ones * (0x7f - 'Z');
+    const std::uint64_t capitals = (from_a ^ above_z) & ~word & tops;
+    return word | capitals >> 2;
+}
 
 constexpr std::array<std::string_view, 9> kHopByHop = {
     "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
@@ -15,7 +30,14 @@ constexpr std::array<std::string_view, 9> kHopByHop = {
 }  // namespace
 
 bool same_letters(std::string_view a, std::string_view b) noexcept {
-    return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+    const std::size_t size = a.size();
+    if (size < 8) {
+        return std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+    }
+    for (std::size_t at = 0; at + 8 < size; at += 8) {
+        if (lower_eight(a.data() + at) != lower_eight(b.data() + at)) return false;
+    }
+    return lower_eight(a.data() + size - 8) == lower_eight(b.data() + size - 8);
 }
 
 void Fields::add(std::string_view name, std::string_view value) {

@@ -14,8 +14,8 @@ class Asked {
  public:
     Asked(Deployment& deployment, const CallerLimits& caller, const Bill& bill)
         : share_(deployment.share(caller.priority)) {
-        const Costs& costs = bill.deployment[static_cast<std::size_t>(deployment.cost_policy())];
-        for (Scope* scope : caller.scopes) add(*scope, bill.caller);
+        const Costs costs = bill.deployment(deployment.cost_policy());
+        for (Scope* scope : caller.scopes) add(*scope, bill.caller());
         deployments_ = charges_count_;
         for (Scope& scope : deployment.scopes()) add(scope, costs);
         for (std::size_t i = 0; share_ != nullptr && i < share_->scopes.size(); ++i) {
@@ -48,8 +48,8 @@ class Asked {
         for (std::size_t i = 0; share_ != nullptr && i < share_->scopes.size(); ++i) {
             const Scope& scope = *scopes_[deployments_ + i];
             const shm::Units units = charges_[deployments_ + i].units;
-            const ShareView view{scope.limit, participant.usage(scope.limiter, now).used,
-                                 participant.usage(share_->scopes[i].limiter, now).used, units};
+            const ShareView view{scope.limit, participant.look(scope.limiter, now).used,
+                                 participant.look(share_->scopes[i].limiter, now).used, units};
             if (units == 0 || share_allows(share_->rule, view)) continue;
             return ShareRefusal{deployments_ + i,
                                 !share_allows(share_->rule, {scope.limit, 0, 0, units})};
@@ -107,7 +107,8 @@ class Asked {
     std::size_t deployments_ = 0;  // the first of the deployment's charges
 };
 
-/// False if the segment has no room for all of them.
+/// After an eviction: what a name stands for is made anew where it is missing. False if the segment has no
+/// room for all of it.
 bool look_up(shm::Segment& segment, Deployment& deployment, const CallerLimits& caller) {
     try {
         for (Scope* scope : caller.scopes) scope->look_up(segment);
@@ -117,15 +118,6 @@ bool look_up(shm::Segment& segment, Deployment& deployment, const CallerLimits& 
     } catch (const shm::DirectoryFull&) {
         return false;
     }
-}
-
-/// Asks once more after an eviction: the limiter of a name is made anew where it is missing.
-shm::Admission admit(shm::Segment& segment, shm::Participant& participant, Deployment& deployment,
-                     const CallerLimits& caller, const Bill& bill, shm::Nanos now) {
-    auto admission = participant.admit(Asked(deployment, caller, bill).demand(), now);
-    if (admission.admitted() || admission.refusal.reason != shm::Refused::evicted) return admission;
-    if (!look_up(segment, deployment, caller)) return admission;
-    return participant.admit(Asked(deployment, caller, bill).demand(), now);
 }
 
 /// Keeps the refusal that is worth telling: of the deployment that would pass the soonest.
@@ -161,14 +153,11 @@ NoPlace no_place(const shm::Refusal& why, const Asked& asked, const CallerLimits
     return refusal;
 }
 
-std::string_view unit_name(shm::Unit unit) {
-    switch (unit) {
-        case shm::Unit::requests: return "requests";
-        case shm::Unit::tokens: return "tokens";
-        case shm::Unit::input_tokens: return "input tokens";
-        case shm::Unit::output_tokens: return "output tokens";
-    }
-    return "units";
+/// "requests", "input tokens".
+std::string in_words(shm::Unit unit) {
+    std::string words = shm::unit_name(unit);
+    std::replace(words.begin(), words.end(), '_', ' ');
+    return words;
 }
 
 double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
@@ -178,7 +167,7 @@ std::string which_limit(const NoPlace& refusal) {
     if (refusal.scope != nullptr) {
         const Scope& scope = *refusal.scope;
         return fmt::format("{} '{}' allows {} {} in {:g} s{}", scope.kind, scope.name, scope.limit,
-                           unit_name(scope.unit), seconds(scope.window),
+                           in_words(scope.unit), seconds(scope.window),
                            refusal.by_share ? ", and this priority has had its share" : "");
     }
     const Hold& hold = *refusal.hold;
@@ -187,21 +176,12 @@ std::string which_limit(const NoPlace& refusal) {
 
 }  // namespace
 
-Bill Bill::estimate(const RequestSize& size, const shm::LearnedEstimate& learned) noexcept {
-    Bill bill;
-    for (std::size_t i = 0; i < bill.deployment.size(); ++i) {
-        bill.deployment[i] = estimate_costs(size, learned, static_cast<CostPolicy>(i));
-    }
-    bill.caller = bill.deployment[static_cast<std::size_t>(CostPolicy::sum)];
-    return bill;
-}
-
 Placement place(shm::Segment& segment, shm::Participant& participant,
                 std::span<Deployment* const> candidates, const CallerLimits& caller,
                 const Bill& bill, shm::Nanos now, NoPlace& refusal) {
     bool first = true;
     for (Deployment* deployment : candidates) {
-        const Asked asked(*deployment, caller, bill);
+        Asked asked(*deployment, caller, bill);
         if (const auto by_share = asked.refused_by_share(participant, now)) {
             NoPlace why;
             why.reason = by_share->never ? shm::Refused::never_fits : shm::Refused::over_limit;
@@ -211,10 +191,14 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
             first = false;
             continue;
         }
-        auto admission = admit(segment, participant, *deployment, caller, bill, now);
+        auto admission = participant.admit(asked.demand(), now);
+        if (!admission.admitted() && admission.refusal.reason == shm::Refused::evicted &&
+            look_up(segment, *deployment, caller)) {
+            asked = Asked(*deployment, caller, bill);
+            admission = participant.admit(asked.demand(), now);
+        }
         if (admission.admitted()) return {deployment, std::move(admission.ticket), caller.scopes.size()};
-        const Asked last(*deployment, caller, bill);  // what was evicted has been looked up again
-        note(no_place(admission.refusal, last, caller), last, participant, now, refusal, first);
+        note(no_place(admission.refusal, asked, caller), asked, participant, now, refusal, first);
         first = false;
         if (refusal.callers) break;  // no other deployment changes what the caller may use
     }

@@ -4,7 +4,6 @@
 // Thread safety: none.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -25,13 +24,24 @@ struct CallerLimits {
     std::string_view priority{};  ///< whose share of the deployments' limits it takes; may be empty
 };
 
-/// What a request may cost, for limits that count in different ways.
-struct Bill {
-    Costs caller;                       ///< by the policy of the caller's limits: sum
-    std::array<Costs, 5> deployment{};  ///< by the policy of the deployment: indexed by CostPolicy
+/// What a request may cost, from what is known before it is sent, for limits that count in different ways.
+class Bill {
+ public:
+    Bill() = default;
+    Bill(const RequestSize& size, const shm::LearnedEstimate& learned) noexcept
+        : size_(size), learned_(learned), sum_(estimate_costs(size, learned, CostPolicy::sum)) {}
 
-    /// From what is known before it is sent.
-    static Bill estimate(const RequestSize& size, const shm::LearnedEstimate& learned) noexcept;
+    /// By the policy of the caller's limits: sum.
+    const Costs& caller() const noexcept { return sum_; }
+    /// By the policy of a deployment, mostly the same.
+    Costs deployment(CostPolicy policy) const noexcept {
+        return policy == CostPolicy::sum ? sum_ : estimate_costs(size_, learned_, policy);
+    }
+
+ private:
+    RequestSize size_;
+    shm::LearnedEstimate learned_;
+    Costs sum_;
 };
 
 /// A deployment that has admitted a request. The ticket's charges are the caller's scopes, in their

@@ -166,7 +166,7 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
     if (strategy_ == Strategy::usage_based) {
         for (const Scope& scope : deployment.scopes()) {
             if (scope.unit == shm::Unit::tokens) {
-                candidate.used_tokens = participant_.usage(scope.limiter, now).used;
+                candidate.used_tokens = participant_.look(scope.limiter, now).used;
             }
         }
     }

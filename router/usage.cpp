@@ -1,6 +1,7 @@
 #include "router/usage.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 
@@ -20,6 +21,12 @@ bool is_space(char c) noexcept {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+constexpr auto kEndsSkipping = [] {
+    std::array<bool, 256> table{};
+    for (const char c : std::string_view("\"{}[]")) table[static_cast<unsigned char>(c)] = true;
+    return table;
+}();
+
 /// The first quote or backslash in [at, end), or `end`. Eight bytes at a time: strings are most of
 /// an answer. Of the marks that the subtraction leaves the lowest is exact, and that is the first byte's:
 /// only little-endian machines are built for.
@@ -36,6 +43,15 @@ const char* find_string_special(const char* at, const char* end) noexcept {
         at += 8;
     }
     while (at != end && *at != '"' && *at != '\\') ++at;
+    return at;
+}
+
+/// The quote that ends the string in which `at` is, or `end` if it does not come as a whole.
+const char* find_string_end(const char* at, const char* end) noexcept {
+    for (at = find_string_special(at, end); at != end && *at == '\\';) {
+        if (end - at < 2) return end;
+        at = find_string_special(at + 2, end);
+    }
     return at;
 }
 
@@ -155,6 +171,9 @@ void UsageScanner::feed_json(std::string_view bytes) noexcept {
             case Mode::number:
                 at = step_number(at, end);
                 break;
+            case Mode::skip:
+                at = step_skip(at, end);
+                break;
             case Mode::escape:
                 ++at;
                 mode_ = Mode::string;
@@ -182,10 +201,9 @@ const char* UsageScanner::step_outside(const char* at, const char* end) noexcept
                 begin_string();
                 return at;
             case '{':
-                open(true);
-                break;
             case '[':
-                open(false);
+                open(c == '{');
+                if (mode_ == Mode::skip) return at;
                 break;
             case '}':
             case ']':
@@ -239,9 +257,32 @@ const char* UsageScanner::step_string(const char* at, const char* end) noexcept 
         }
         return stop + 1;
     }
-    mode_ = Mode::outside;
+    mode_ = skipped_ == 0 ? Mode::outside : Mode::skip;
     if (string_is_key_) key_ends();
     return stop + 1;
+}
+
+/// Of what is skipped only the ends of containers count, and strings, for those may look like them.
+const char* UsageScanner::step_skip(const char* at, const char* end) noexcept {
+    while (at != end) {
+        const char c = *at++;
+        if (!kEndsSkipping[static_cast<unsigned char>(c)]) continue;
+        if (c == '"') {
+            const char* const stop = find_string_end(at, end);
+            if (stop == end) {  // it goes on in the next piece
+                mode_ = Mode::string;
+                string_is_key_ = string_counts_ = false;
+                return at;
+            }
+            at = stop + 1;
+        } else if (c == '{' || c == '[') {
+            ++skipped_;
+        } else if (--skipped_ == 0) {
+            mode_ = Mode::outside;
+            return at;
+        }
+    }
+    return at;
 }
 
 const char* UsageScanner::step_number(const char* at, const char* end) noexcept {
@@ -280,6 +321,13 @@ void UsageScanner::open(bool object) noexcept {
     const bool at_usage =
         key_ == Key::usage && object && (depth_ == 1 || (depth_ == 2 && root_ == Key::wrapper));
     if (depth_ == 1 && key_ == Key::choices && !object) choices_seen_ = true;
+    if (!may_hold_usage(object)) {
+        mode_ = Mode::skip;
+        skipped_ = 1;
+        expect_key_ = false;
+        key_ = Key::other;
+        return;
+    }
     ++depth_;
     if (depth_ < 64) {
         const std::uint64_t bit = std::uint64_t{1} << depth_;
@@ -291,6 +339,14 @@ void UsageScanner::open(bool object) noexcept {
         usage_depth_ = depth_;
         pending_ = {};
     }
+}
+
+/// Whether there is anything to find in the container that opens. In events there is also text to count.
+bool UsageScanner::may_hold_usage(bool object) const noexcept {
+    if (kind_ == AnswerKind::events || depth_ == 0 || usage_depth_ != 0) return true;
+    if (!object) return false;
+    if (depth_ == 1) return key_ == Key::usage || key_ == Key::wrapper;
+    return depth_ == 2 && root_ == Key::wrapper && key_ == Key::usage;
 }
 
 void UsageScanner::close() noexcept {
@@ -333,6 +389,7 @@ void UsageScanner::forget_document() noexcept {
     depth_ = 0;
     objects_ = 0;
     usage_depth_ = 0;
+    skipped_ = 0;
     expect_key_ = false;
     root_ = key_ = Key::other;
 }

@@ -54,7 +54,7 @@ class UsageScanner {
  private:
     friend class UsageStripper;
 
-    enum class Mode : std::uint8_t { outside, string, escape, number };
+    enum class Mode : std::uint8_t { outside, string, escape, number, skip };
     enum class Line : std::uint8_t { start, data, other };
     enum class Key : std::uint8_t {
         other,
@@ -85,8 +85,10 @@ class UsageScanner {
     const char* step_outside(const char* at, const char* end) noexcept;
     const char* step_string(const char* at, const char* end) noexcept;
     const char* step_number(const char* at, const char* end) noexcept;
+    const char* step_skip(const char* at, const char* end) noexcept;
     void begin_string() noexcept;
     void open(bool object) noexcept;
+    bool may_hold_usage(bool object) const noexcept;
     void close() noexcept;
     void value_begins(char first) noexcept;
     void key_ends() noexcept;
@@ -118,6 +120,7 @@ class UsageScanner {
     std::array<char, 20> key_text_{};
     std::uint8_t key_size_ = 0;  // beyond the array's size: too long to be of interest
     std::uint64_t usage_depth_ = 0;
+    std::uint64_t skipped_ = 0;  // how deep within a container that is skipped; 0 if in none
     std::uint64_t number_ = 0;
     Numbers pending_;
     // The event under way, and the last one.

@@ -24,4 +24,11 @@ inline Nanos now() noexcept {
     return std::chrono::seconds(t.tv_sec) + Nanos(t.tv_nsec);
 }
 
+/// The same, as it was up to some milliseconds ago: for deadlines, which nobody meets more exactly.
+inline Nanos coarse_now() noexcept {
+    timespec t;
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return std::chrono::seconds(t.tv_sec) + Nanos(t.tv_nsec);
+}
+
 }  // namespace weir::shm

@@ -22,20 +22,6 @@ std::uint64_t life_of(const TableView& table, std::uint32_t record) noexcept {
 
 }  // namespace
 
-const char* unit_name(Unit unit) noexcept {
-    switch (unit) {
-        case Unit::requests:
-            return "requests";
-        case Unit::tokens:
-            return "tokens";
-        case Unit::input_tokens:
-            return "input_tokens";
-        case Unit::output_tokens:
-            return "output_tokens";
-    }
-    return "unknown";
-}
-
 SegmentInfo Inspector::info() const {
     const Header& header = segment_.impl_->header();
     const Geometry& g = segment_.impl_->geometry();

@@ -98,7 +98,4 @@ class Inspector {
     const Segment& segment_;
 };
 
-/// "requests", "tokens", "input_tokens", "output_tokens".
-const char* unit_name(Unit unit) noexcept;
-
 }  // namespace weir::shm

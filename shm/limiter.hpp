@@ -21,6 +21,9 @@ struct LineRecord;     // shm/layout.hpp
 /// What a window limiter counts.
 enum class Unit : std::uint8_t { requests, tokens, input_tokens, output_tokens };
 
+/// "requests", "tokens", "input_tokens", "output_tokens".
+const char* unit_name(Unit unit) noexcept;
+
 /// The identity of a window limiter: editing its limit keeps its counters, for the limit is not part of it.
 /// The window's length is, so RPM and RPD of one key stand side by side.
 struct LimiterName {

@@ -74,7 +74,7 @@ Nanos decided_at(const Demand& demand, Nanos now) noexcept {
     return now;
 }
 
-LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept {
+LimiterUsage usage_of(const WindowRecord& record, Nanos now, bool resets) noexcept {
     const RecordTicks ticks(record);
     const std::uint64_t tick = ticks.at(now);
     if (!sane(record, tick)) return {};
@@ -86,7 +86,7 @@ LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept {
     result.shared = full != 0;
     result.used = usage.used;
     result.remaining = usage.limit > usage.used ? usage.limit - usage.used : 0;
-    if (usage.used != 0) {
+    if (resets && usage.used != 0) {
         const std::uint64_t empty = StandardWindow::empty_at(record.state, tick);
         result.resets_in = std::max(Nanos(0), ticks.start_of(empty) - now);
     }

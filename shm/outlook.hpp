@@ -17,6 +17,6 @@ inline bool too_many(const Demand& demand) noexcept {
 Nanos decided_at(const Demand& demand, Nanos now) noexcept;
 
 /// What a window limiter holds. Whoever comes by a handle checks its life before and after.
-LimiterUsage usage_of(const WindowRecord& record, Nanos now) noexcept;
+LimiterUsage usage_of(const WindowRecord& record, Nanos now, bool resets) noexcept;
 
 }  // namespace weir::shm

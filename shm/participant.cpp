@@ -45,10 +45,22 @@ Units Participant::charge(Limiter limiter, Units units, Nanos now) noexcept {
     return charge_anyway(*impl_, limiter, units, now).units;
 }
 
-LimiterUsage Participant::usage(Limiter limiter, Nanos now) const noexcept {
+namespace {
+
+LimiterUsage usage_while_alive(const Limiter& limiter, Nanos now, bool resets) noexcept {
     if (!limiter || !still_lives(*limiter.record, limiter.generation)) return {};
-    const LimiterUsage usage = usage_of(*limiter.record, now);
+    const LimiterUsage usage = usage_of(*limiter.record, now, resets);
     return still_lives(*limiter.record, limiter.generation) ? usage : LimiterUsage{};
+}
+
+}  // namespace
+
+LimiterUsage Participant::usage(Limiter limiter, Nanos now) const noexcept {
+    return usage_while_alive(limiter, now, true);
+}
+
+LimiterUsage Participant::look(Limiter limiter, Nanos now) const noexcept {
+    return usage_while_alive(limiter, now, false);
 }
 
 Units Participant::in_flight(Gauge gauge) const noexcept {

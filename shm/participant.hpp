@@ -56,6 +56,8 @@ class Participant {
     Units charge(Limiter limiter, Units units, Nanos now) noexcept;
 
     LimiterUsage usage(Limiter limiter, Nanos now) const noexcept;
+    /// The same without `resets_in`, for half the work.
+    LimiterUsage look(Limiter limiter, Nanos now) const noexcept;
     Units in_flight(Gauge gauge) const noexcept;
 
     /// Frees the in-flight shares of participants that have died, and does other small

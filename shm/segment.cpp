@@ -136,6 +136,20 @@ bool take_slot(SegmentImpl& segment, std::uint32_t slot, std::string_view role) 
 
 }  // namespace
 
+const char* unit_name(Unit unit) noexcept {
+    switch (unit) {
+        case Unit::requests:
+            return "requests";
+        case Unit::tokens:
+            return "tokens";
+        case Unit::input_tokens:
+            return "input_tokens";
+        case Unit::output_tokens:
+            return "output_tokens";
+    }
+    return "unknown";
+}
+
 Segment::Segment(std::shared_ptr<SegmentImpl> impl) : impl_(std::move(impl)) {}
 Segment::Segment(Segment&&) noexcept = default;
 Segment& Segment::operator=(Segment&&) noexcept = default;
@@ -297,7 +311,7 @@ std::vector<LimiterInfo> Segment::limiters(Nanos now) const {
         if (!key) continue;
         NameText text = text_of(*key, table.text_words);
         infos.push_back({std::move(text.scope), std::move(text.name), text.unit, text.window,
-                         usage_of(impl_->window(index), now)});
+                         usage_of(impl_->window(index), now, true)});
     }
     return infos;
 }

@@ -153,11 +153,14 @@ def start_haproxy(stack, folder, upstream):
     return program, port
 
 
+def weir_config(upstream, segment):
+    deployments = "".join(WEIR_DEPLOYMENT.format(upstream=upstream, many=MANY, index=i) for i in range(2))
+    return WEIR.format(deployments=deployments, segment=segment, key=KEY, many=MANY)
+
+
 def start_weir(stack, folder, upstream, build):
     segment = stack.enter_context(programs.segment("compare"))
-    deployments = "".join(WEIR_DEPLOYMENT.format(upstream=upstream, many=MANY, index=i) for i in range(2))
-    config = WEIR.format(deployments=deployments, segment=segment, key=KEY, many=MANY)
-    program = stack.enter_context(programs.Proxy(folder, config, build=build))
+    program = stack.enter_context(programs.Proxy(folder, weir_config(upstream, segment), build=build))
     return program, program.port
 
 
@@ -170,9 +173,9 @@ def start_upstream(stack, folder, kind, build):
     return port
 
 
-def run_wrk(script, port, seconds):
+def run_wrk(script, port, seconds, connections=CONNECTIONS):
     """One round against `port`: what WRK_SCRIPT's done() says."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script),
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script),
                f"http://127.0.0.1:{port}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
     return json.loads(done.stderr.splitlines()[-1])

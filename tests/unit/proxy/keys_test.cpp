@@ -32,7 +32,7 @@ struct Fixture {
                                                         const std::string& value) const {
         router::Fields fields;
         fields.add(field, value);
-        return keys.identify(fields, last, std::chrono::seconds(1'700'000'000));
+        return keys.identify(fields, last, [] { return shm::Nanos(std::chrono::seconds(1'700'000'000)); });
     }
     std::string name_of(const std::string& field, const std::string& value) const {
         const auto found = ask(field, value);

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "proxy/caller.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
 namespace weir::proxy {
@@ -49,7 +50,9 @@ TEST_CASE("a deployment's limits go by OpenAI's names, a caller's by LiteLLM's")
     const std::vector<router::Scope> deployment = {scope("deployment", shm::Unit::tokens, 60s, 1000)};
     router::Scope minute = scope("api_key", shm::Unit::requests, 60s, 10);
     router::Scope day = scope("api_key", shm::Unit::input_tokens, 24h, 500);
-    const std::vector<router::Scope*> callers = {&minute, &day};
+    const LimitFieldNames of_minute = limit_field_names(minute.kind, minute.unit, minute.window);
+    const LimitFieldNames of_day = limit_field_names(day.kind, day.unit, day.window);
+    const CallerScopes callers{{&minute, &day}, {&of_minute, &of_day}, {}, {}};
 
     const shm::Nanos now = shm::now();
     const std::vector<shm::Charge> charges = {{deployment[0].limiter, 100}, {minute.limiter, 1}};

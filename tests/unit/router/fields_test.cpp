@@ -29,6 +29,20 @@ TEST_CASE("only ASCII letters have a case") {
     CHECK_FALSE(same_name("[", "{"));  // 0x5b and 0x7b, as far apart as 'A' and 'a'
     CHECK_FALSE(same_name("\xc4", "\xe4"));
     CHECK_FALSE(same_name("a", "ab"));
+    // The same of every byte and at every place of a longer name, of which eight are compared at once.
+    const std::string name = "x-ratelimit-remaining";
+    for (std::size_t size = 1; size <= name.size(); ++size) {
+        for (std::size_t at = 0; at < size; ++at) {
+            for (int one = 0; one < 256; ++one) {
+                std::string a = name.substr(0, size);
+                std::string b = a;
+                a[at] = static_cast<char>(one);
+                b[at] = static_cast<char>(one ^ 0x20);
+                const bool letter = (one | 0x20) >= 'a' && (one | 0x20) <= 'z';
+                if (same_name(a, b) != letter) FAIL_CHECK(a << " and " << b);
+            }
+        }
+    }
 }
 
 TEST_CASE("tokens of a list are found between blanks and commas, whole") {

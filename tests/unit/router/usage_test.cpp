@@ -101,6 +101,21 @@ TEST_CASE("what only looks like usage is not taken for it") {
     CHECK(in_json("plain text with \"usage\": {\"prompt_tokens\":1").empty());
 }
 
+TEST_CASE("what stands before usage is skipped to its very end") {
+    const std::string usage = R"("usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}})";
+    for (const std::string before :
+         {R"("choices":[{"text":"}]}"},["\"}]","\\"],{}],)",
+          R"("data":[[1,-2.5e3],[{"usage":{"total_tokens":1}}]],)",
+          R"("error":{"usage":{"total_tokens":1}},)", R"("a":{"b":{"c":[[]]}},"d":"{[\u007b",)",
+          R"("response":{"output":[{"usage":{"total_tokens":1}}],"text":"}"},)"}) {
+        CAPTURE(before);
+        CHECK(in_json("{" + before + usage) == Numbers{9, 12, 21});
+    }
+    CHECK(in_json(R"({"response":{"output":[{"a":"]"}],"usage":{"input_tokens":5,"output_tokens":6}}})") ==
+          Numbers{5, 6, 11});
+    CHECK(in_json(R"({"choices":[{"usage":{"total_tokens":1}})").empty());  // its end never comes
+}
+
 TEST_CASE("odd numbers do not mislead") {
     CHECK(in_json(R"({"usage":{"prompt_tokens":"9","completion_tokens":12}})") ==
           Numbers{0, 12, 12});

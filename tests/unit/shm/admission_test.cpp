@@ -149,6 +149,19 @@ TEST_CASE_METHOD(Fixture, "a charge from outside holds later requests back") {
     CHECK_FALSE(admit({{a, 1}}).admitted());
 }
 
+TEST_CASE_METHOD(Fixture, "a look says the same, but for the reset") {
+    const Limiter a = limiter("a", 10);
+    REQUIRE(admit({{a, 3}}).admitted());
+    const LimiterUsage usage = me.usage(a, t);
+    const LimiterUsage look = me.look(a, t);
+    CHECK(look.limit == usage.limit);
+    CHECK(look.used == 3);
+    CHECK(look.remaining == 7);
+    CHECK(usage.resets_in > Nanos(0));
+    CHECK(look.resets_in == Nanos(0));
+    CHECK(me.look(Limiter{}, t).limit == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "a handle that names nothing is refused") {
     CHECK(admit({{Limiter{}, 1}}).refusal.reason == Refused::evicted);
     CHECK(admit({}, {Gauge{}}).refusal.reason == Refused::evicted);
