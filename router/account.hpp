@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "router/cost.hpp"
 #include "router/placement.hpp"
@@ -40,6 +41,11 @@ class Account {
     /// settled.
     bool place(shm::Segment& segment, shm::Participant& participant,
                std::span<Deployment* const> candidates, shm::Nanos now, NoPlace& refusal);
+
+    /// The shared limits that it is under at `deployment`: see placement.hpp.
+    std::vector<shm::Shortage> shared_limits(Deployment& deployment) const {
+        return router::shared_limits(deployment, unpaid(), bill_);
+    }
 
     /// When the same would find room: see placement.hpp.
     std::optional<shm::Nanos> earliest(const shm::Participant& participant,

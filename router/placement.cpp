@@ -37,6 +37,18 @@ class Asked {
         return shm::Shortage(charges_[why.index].limiter, charges_[why.index].units);
     }
 
+    std::vector<shm::Shortage> shared_limits() const {
+        std::vector<shm::Shortage> shared;
+        const auto add = [&](const shm::Shortage& limit) {
+            if (limit) shared.push_back(limit);
+        };
+        for (std::size_t i = 0; i < charges_count_; ++i) {
+            if (charges_[i].units != 0) add(shm::Shortage(charges_[i].limiter, charges_[i].units));
+        }
+        for (std::size_t i = 0; i < holds_count_; ++i) add(shm::Shortage(gauges_[i]));
+        return shared;
+    }
+
     /// The first limit of which the caller's priority must not take as much now: its place among the
     /// charges, and whether it never may.
     struct ShareRefusal {
@@ -121,16 +133,19 @@ bool look_up(shm::Segment& segment, Deployment& deployment, const CallerLimits& 
 }
 
 /// Keeps the refusal that is worth telling: of the deployment that would pass the soonest.
-void note(const NoPlace& why, const Asked& asked, const shm::Participant& participant,
-          shm::Nanos now, NoPlace& refusal, bool first) {
+void note(NoPlace why, const Asked& asked, const shm::Participant& participant, shm::Nanos now,
+          NoPlace& refusal, bool first) {
     const auto at = asked.earliest(participant, now);
     const auto so_far = refusal.retry_after;
     const bool sooner = at && (!so_far || *at - now < *so_far);
     const bool hopeful = refusal.reason == shm::Refused::never_fits && why.reason != refusal.reason;
-    const bool waits = refusal.shortage && !refusal.shortage.barren(now);
-    const shm::Shortage shortage = waits ? refusal.shortage : why.shortage;
+    if (refusal.shortage && !refusal.shortage.barren(now)) {
+        why.shortage = refusal.shortage;
+        why.short_at = refusal.short_at;
+    }
+    refusal.shortage = why.shortage;
+    refusal.short_at = why.short_at;
     if (first || sooner || hopeful || why.callers) refusal = why;
-    refusal.shortage = shortage;
     refusal.retry_after = sooner ? std::optional(*at - now) : so_far;
 }
 
@@ -139,7 +154,8 @@ bool unkept(shm::Refused reason) noexcept {
     return reason == shm::Refused::evicted || reason == shm::Refused::corrupt;
 }
 
-NoPlace no_place(const shm::Refusal& why, const Asked& asked, const CallerLimits& caller) {
+NoPlace no_place(const shm::Refusal& why, const Asked& asked, Deployment& deployment,
+                 const CallerLimits& caller) {
     NoPlace refusal;
     refusal.reason = why.reason;
     refusal.callers = why.index < (why.in_holds ? caller.holds.size() : caller.scopes.size());
@@ -150,6 +166,7 @@ NoPlace no_place(const shm::Refusal& why, const Asked& asked, const CallerLimits
         refusal.scope = &asked.scope(why.index);
     }
     refusal.shortage = asked.shortage(why);
+    refusal.short_at = &deployment;
     return refusal;
 }
 
@@ -198,11 +215,17 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
             admission = participant.admit(asked.demand(), now);
         }
         if (admission.admitted()) return {deployment, std::move(admission.ticket), caller.scopes.size()};
-        note(no_place(admission.refusal, asked, caller), asked, participant, now, refusal, first);
+        const NoPlace why = no_place(admission.refusal, asked, *deployment, caller);
+        note(why, asked, participant, now, refusal, first);
         first = false;
         if (refusal.callers) break;  // no other deployment changes what the caller may use
     }
     return {};
+}
+
+std::vector<shm::Shortage> shared_limits(Deployment& deployment, const CallerLimits& caller,
+                                         const Bill& bill) {
+    return Asked(deployment, caller, bill).shared_limits();
 }
 
 std::optional<shm::Nanos> earliest_place(const shm::Participant& participant,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "router/api_error.hpp"
 #include "router/cost.hpp"
@@ -62,6 +63,7 @@ struct NoPlace {
     const Hold* hold = nullptr;             ///< what has too much in flight, if that did
     bool by_share = false;  ///< `scope` has room, but not for the caller's priority
     shm::Shortage shortage;  ///< the first shared limit of which this host might be given more
+    Deployment* short_at = nullptr;  ///< and the deployment that was asked then
 };
 
 /// What a limit is asked for: of `costs` what it counts, but as far as that is a guess never more
@@ -75,6 +77,11 @@ inline shm::Units reserved_for(const Scope& scope, const Costs& costs) noexcept 
 Placement place(shm::Segment& segment, shm::Participant& participant,
                 std::span<Deployment* const> candidates, const CallerLimits& caller,
                 const Bill& bill, shm::Nanos now, NoPlace& refusal);
+
+/// All shared limits that the request is under at `deployment`: who is short of one will need the others,
+/// too.
+std::vector<shm::Shortage> shared_limits(Deployment& deployment, const CallerLimits& caller,
+                                         const Bill& bill);
 
 /// When one of `candidates` would admit such a request, `now` or later, if nobody else took
 /// anything; empty if that cannot be known.

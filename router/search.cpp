@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <utility>
 
@@ -116,7 +117,7 @@ Outcome Search::ask(shm::Nanos now) {
     NoPlace refusal;
     if (account_.place(router_.segment_, router_.participant_, asked.order, now, refusal)) return {};
     caller_refused_ = refusal.callers;
-    note_shortage(refusal.shortage);
+    note_shortage(refusal);
     lane_ = lane_of(refusal);
     ready_at_ = refusal.retry_after ? now + *refusal.retry_after : now + WaitRoom::kLookAgain;
     timed_ = refusal.retry_after && refusal.scope && refusal.scope->unit == shm::Unit::requests;
@@ -129,20 +130,29 @@ void Search::refuse(ApiError error, bool waitable) {
     waitable_ = waitable;
 }
 
-void Search::note_shortage(const shm::Shortage& shortage) {
-    shortage_ = shortage;
-    lacks_lease_ = router_.coordination_ && shortage && !shortage.barren(now_);
+void Search::note_shortage(const NoPlace& refusal) {
+    shortage_ = refusal.shortage;
+    short_at_ = refusal.short_at;
+    lacks_lease_ = router_.coordination_ && shortage_ && !shortage_.barren(now_);
 }
 
 Task<Outcome> Search::wait_for_lease() {
     Coordination& coordination = *router_.coordination_;
-    const shm::Wanted wanted(shortage_);
     const shm::Nanos deadline = now_ + coordination.patience();
-    while (co_await coordination.wait_for_more(deadline)) {
-        const Outcome outcome = ask(shm::now());
-        if (outcome.ok() || !lacks_lease_) co_return outcome;
-    }
-    co_return kRefused;
+    std::deque<shm::Wanted> wanted;
+    const Deployment* wanted_at = nullptr;
+    Outcome outcome = kRefused;
+    do {
+        // One exchange with the store raises whatever is short, there or where the last one was in vain.
+        if (wanted_at != short_at_) {
+            wanted_at = short_at_;
+            wanted.clear();
+            for (const shm::Shortage& limit : account_.shared_limits(*short_at_)) wanted.emplace_back(limit);
+        }
+        if (!co_await coordination.wait_for_more(deadline)) co_return kRefused;
+        outcome = ask(shm::now());
+    } while (!outcome.ok() && lacks_lease_);
+    co_return outcome;
 }
 
 bool Search::may_wait(bool has_fallback) const noexcept {

@@ -86,7 +86,7 @@ class Search final : private Guest {
     LaneName lane_of(const NoPlace& refusal) const noexcept;
     Router::Asked candidates(shm::Nanos now);
     void refuse(ApiError error, bool waitable);
-    void note_shortage(const shm::Shortage& shortage);
+    void note_shortage(const NoPlace& refusal);
 
     Router& router_;
     Account& account_;
@@ -102,6 +102,7 @@ class Search final : private Guest {
     bool caller_refused_ = false;
     bool lacks_lease_ = false;
     shm::Shortage shortage_;  // of the latest refusal
+    Deployment* short_at_ = nullptr;  // likewise
     shm::Nanos now_{};
     shm::Nanos waited_{};
 };

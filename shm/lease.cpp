@@ -209,21 +209,25 @@ void LeaseBoard::count_grant() noexcept {
 }
 
 Shortage::Shortage(Limiter limiter, Units units) noexcept {
-    if (limiter && still_lives(*limiter.record, limiter.generation)) set(limiter.record->lease, units);
+    if (!limiter || !still_lives(*limiter.record, limiter.generation)) return;
+    set(limiter.record->lease, limiter.record->state.limit, units);
 }
 
 Shortage::Shortage(Gauge gauge) noexcept {
-    if (gauge) set(gauge.record->lease, 1);
+    if (gauge) set(gauge.record->lease, gauge.record->max, 1);
 }
 
-void Shortage::set(LeaseWords& words, Units units) noexcept {
+void Shortage::set(LeaseWords& words, const Word& lease, Units units) noexcept {
     if (units > words.full.load(kRelaxed)) return;  // ORDER(lease): a parameter on its own
     words_ = &words;
+    lease_ = &lease;
     units_ = units;
 }
 
 bool Shortage::barren(Nanos now) const noexcept {
-    return nanos(words_->barren_until) > now;
+    if (nanos(words_->barren_until) > now) return true;
+    // ORDER(limit): a parameter on its own, and so is the other.
+    return lease_->load(kRelaxed) >= words_->full.load(kRelaxed);
 }
 
 void Shortage::want() const noexcept {

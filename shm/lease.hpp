@@ -20,6 +20,7 @@
 namespace weir::shm {
 
 class SegmentImpl;
+class Word;          // shm/word.hpp
 struct LeaseWords;  // shm/layout.hpp
 
 /// Shared limits are spread over at most so many buckets.
@@ -131,7 +132,7 @@ class Shortage {
     /// Whether hosts share the limit, and it could hold that much.
     explicit operator bool() const noexcept { return words_ != nullptr; }
 
-    /// Whether asking the other hosts has just been in vain.
+    /// Whether asking the other hosts has just been in vain, or would be: this host has all of it.
     bool barren(Nanos now) const noexcept;
 
     /// A request begins to wait, or is turned away; and ceases to. Each want() must be relieved.
@@ -139,8 +140,9 @@ class Shortage {
     void relieve() const noexcept;
 
  private:
-    void set(LeaseWords& words, Units units) noexcept;
+    void set(LeaseWords& words, const Word& lease, Units units) noexcept;
     LeaseWords* words_ = nullptr;
+    const Word* lease_ = nullptr;  // this host's part
     Units units_ = 0;
 };
 

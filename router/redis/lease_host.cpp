@@ -12,6 +12,9 @@ constexpr std::size_t kReportsMax = 500;
 /// A bucket with so few limits reports all that are in use in every beat, which makes each beat a renewal.
 constexpr std::size_t kFew = 64;
 
+/// How long an attempt may take that follows a failure, and requests are still not to wait for it.
+constexpr shm::Nanos kBarredBeyond = std::chrono::seconds(2);
+
 constexpr shm::Nanos kBackoffLeast = std::chrono::milliseconds(50);
 constexpr shm::Nanos kLookEvery = std::chrono::milliseconds(100);
 
@@ -219,6 +222,7 @@ bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
     bucket_.hosts = answer.hosts;
     renew_at_ = sent_at_ + rules_.timing.renew();
     pending_ = beat;
+    if (barred_) unbar();
     apply(answer, now);
     pending_.reset();
     return true;
@@ -244,6 +248,19 @@ void LeaseHost::failed(shm::Nanos now) {
     backoff_ = std::clamp(backoff_ * 2, kBackoffLeast, rules_.timing.retry_most);
     retry_at_ = now + backoff_;
     registered_ = 0;
+    if (backoff_ < rules_.timing.patience) return;
+    // A breaker: until the store answers, requests do not wait for what will not come.
+    barred_ = true;
+    for (const Entry& entry : entries_) access_.set_barren(entry.subject.limit, retry_at_ + kBarredBeyond);
+    access_.raised();
+}
+
+/// The store has answered.
+void LeaseHost::unbar() {
+    for (const Entry& entry : entries_) {
+        access_.set_barren(entry.subject.limit, entry.limit.barren_until());
+    }
+    barred_ = false;
 }
 
 shm::Nanos LeaseHost::next_poll(shm::Nanos now) const noexcept {

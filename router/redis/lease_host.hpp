@@ -106,6 +106,7 @@ class LeaseHost {
     void rest(shm::Nanos now);
     void lose_contact(shm::Nanos now);
     void settle(shm::Nanos now);
+    void unbar();
     bool time_to_send(shm::Nanos now) const;
     Beat make_beat(shm::Nanos now, std::uint64_t nonce);
     void apply(const BeatAnswer& answer, shm::Nanos now);
@@ -122,6 +123,7 @@ class LeaseHost {
     shm::Nanos renew_at_{};  // when the next beat is due in any case
     shm::Nanos retry_at_{};  // not before, after a failure
     shm::Nanos backoff_{};
+    bool barred_ = true;  // requests may have been told not to wait, perhaps by a predecessor
     bool registering_ = false;
     std::size_t registered_ = 0;  // entries told so far
 };

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What hosts that share a limit through Redis give and ask of it; and what a script per request does.
 
-    tests/bench/hosts.py [--build DIR] [--window S] [--windows N] [--json]
+    tests/bench/hosts.py [--build DIR] [--hosts N] [--window S] [--windows N] [--json]
 
 Two proxies with a segment each are two hosts. They share 1,000 requests a window, and a load of 1.2 times
 that comes to them unequally, 19 to 1, in an open loop. The upstream's ledger tells what was admitted, and
-Redis' own count of commands how often it was asked.
+Redis' own count of commands how often it was asked. The same once more with four limits for each request,
+as an ordinary configuration has them: requests and tokens, of the key and of the deployment.
 
 Then the latency of requests through a proxy that holds leases, and through one that knows no Redis, taking
 turns request by request. Then decisions of another kind, as LiteLLM makes them: a script in Redis for each
@@ -34,20 +35,22 @@ import programs  # noqa: E402
 
 SKIPPED = 77
 OVERLOAD = 1.2
-SHARES = (0.95, 0.05)
+SHARES = {1: (1.0,), 2: (0.95, 0.05), 4: (0.25, 0.25, 0.25, 0.25)}
 TRANSIT_S = 0.25  # arrivals jitter against admissions: a window is judged by so much less of it
 CLIENTS = 32
-TURNS_WARMING_UP = 200
+WARMING_UP_S = 5
 CONFIG = """
 model_list:
   - model_name: gpt
-    litellm_params: {{model: openai/gpt, api_base: '{upstream}', api_key: none, rpm: {limit}}}
+    litellm_params: {{model: openai/gpt, api_base: '{upstream}', api_key: none, rpm: {limit}{tpm}}}
 router_settings: {{num_retries: 0}}
 weir_settings:
   segment: {segment}
   window_seconds: {window}
-  keys: [{{name: bench, key: sk-1234}}]
+  keys: [{{name: bench, key: sk-1234{key_limits}}}]
 """
+FOUR_LIMITS = {"tpm": ", tpm: 10000000", "key_limits": ", rpm_limit: 1000000, tpm_limit: 10000000"}
+ONE_LIMIT = {"tpm": "", "key_limits": ""}
 REDIS = "  expected_hosts: {hosts}\n  redis: {{host: 127.0.0.1, port: {port}, prefix: {prefix}}}\n"
 QUESTION = json.dumps({"model": "gpt", "messages": [{"role": "user", "content": "Hello"}]}).encode()
 HEADERS = {"authorization": "Bearer sk-1234", "content-type": "application/json"}
@@ -116,7 +119,7 @@ def send_load(folder, build, proxies, rate, seconds):
     """Open loops at all proxies at once, unequally. Returns what weir-loadtest noted of each."""
     with contextlib.ExitStack() as stack:
         loads = []
-        for number, (proxy, share) in enumerate(zip(proxies, SHARES)):
+        for number, (proxy, share) in enumerate(zip(proxies, SHARES[len(proxies)])):
             record = pathlib.Path(folder) / f"load-{number}.json"
             command = [programs.binary("weir-loadtest", build), "proxy", "--url", proxy.url,
                        "--model", "gpt", "--rate", str(rate * share), "--seconds", str(seconds),
@@ -138,12 +141,13 @@ def fullest(times_s, length_s):
     return most
 
 
-def measure_sharing(folder, args, redis):
+def measure_sharing(folder, args, redis, label, limits):
     rate = OVERLOAD * args.limit / args.window
     with contextlib.ExitStack() as stack:
         fake = stack.enter_context(programs.FakeServer(folder, "--rpm", "0", build=args.build))
-        proxies = stack.enter_context(hosts(folder, args.build, 2, redis, label="share", limit=args.limit,
-                                            window=args.window, upstream=fake.url))
+        proxies = stack.enter_context(hosts(folder, args.build, args.hosts, redis, label=label,
+                                            limit=args.limit, window=args.window, upstream=fake.url,
+                                            **limits))
         calls, began = redis.evalsha_calls(), time.monotonic()
         loads = send_load(folder, args.build, proxies, rate, args.windows * args.window)
         ended = time.monotonic()
@@ -174,37 +178,44 @@ def time_request(connection):
 
 
 def time_requests(proxies, count):
-    """`count` requests to each, one after the other, the order changing each turn: (ms, status) of each."""
+    """`count` requests to each, and those of WARMING_UP_S before, one after the other, the order changing
+    each turn: (ms, status) of each."""
     taken = {name: [] for name in proxies}
+    turn, warm = 0, None
     with contextlib.ExitStack() as stack:
         connections = {}
         for name, proxy in proxies.items():
             connections[name] = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
             stack.callback(connections[name].close)
-        for turn in range(TURNS_WARMING_UP + count):
+        began = time.monotonic()
+        while warm is None or turn < warm + count:
             for name in sorted(connections, reverse=turn % 2 == 1):
                 taken[name].append(time_request(connections[name]))
-    return taken
+            turn += 1
+            if warm is None and time.monotonic() > began + WARMING_UP_S:
+                warm = turn
+    return {name: summarize(of_one, warm) for name, of_one in taken.items()}
 
 
-def summarize(taken):
+def summarize(taken, warm):
     """A host's first requests find no lease yet. They are told apart, and so is what was refused."""
-    first, rest = taken[:TURNS_WARMING_UP], taken[TURNS_WARMING_UP:]
+    first, rest = taken[:warm], taken[warm:]
+    early = sorted(ms for ms, _ in first)
     latencies = sorted(ms for ms, _ in rest)
     return {"requests": len(rest), "p50_ms": statistics.median(latencies),
             "p99_ms": percentile(latencies, 0.99), "not_200": sum(status != 200 for _, status in rest),
-            "not_200_of_first": sum(status != 200 for _, status in first), "first_ms": first[0][0]}
+            "before": {"requests": warm, "p50_ms": percentile(early, 0.5), "p99_ms": percentile(early, 0.99),
+                       "not_200": sum(status != 200 for _, status in first), "very_first_ms": first[0][0]}}
 
 
 def measure_latency(folder, args, redis):
     with contextlib.ExitStack() as stack:
         fake = stack.enter_context(programs.FakeServer(folder, "--rpm", "0", build=args.build))
-        config = {"limit": 1_000_000, "window": 60, "upstream": fake.url}
+        config = {"limit": 1_000_000, "window": 60, "upstream": fake.url, **FOUR_LIMITS}
         proxies = {}
         for label, store in (("leases", redis), ("alone", None)):
             [proxies[label]] = stack.enter_context(hosts(folder, args.build, 1, store, label=label, **config))
-        taken = time_requests(proxies, args.requests)
-    return {name: summarize(of_one) for name, of_one in taken.items()}
+        return time_requests(proxies, args.requests)
 
 
 def measure_script(redis):
@@ -261,34 +272,44 @@ def time_decisions(build, count=200_000):
         lib.weir_leave(actor)
         lib.weir_close(segment)
     taken.sort()
-    return {"p50_us": percentile(taken, 0.5) / 1000, "p99_us": percentile(taken, 0.99) / 1000}
+    return {"per_second": 1e9 * len(taken) / sum(taken), "p50_us": percentile(taken, 0.5) / 1000,
+            "p99_us": percentile(taken, 0.99) / 1000}
 
 
-def print_results(results):
-    share, script, own = results["sharing"], results["script_per_request"], results["decision"]
-    print(f"two hosts, {share['limit']} a window of {share['window_seconds']:g} s, {share['windows']:g} "
-          f"windows; offered {share['offered_per_s']:.1f}/s, 95 to 5")
+def print_sharing(share):
+    print(f"{share['hosts']} hosts, {share['limits_per_request']} limits a request: {share['limit']} a "
+          f"window of {share['window_seconds']:g} s, {share['windows']:g} windows; offered "
+          f"{share['offered_per_s']:.1f}/s")
     print(f"  admitted {share['admitted']} of {share['offered']}, errors {share['errors']}")
     print(f"  fullest window {share['fullest_window']} (not allowing for transit "
           f"{share['fullest_window_by_arrival']}), the last {100 * share['last_window_utilisation']:.1f} %")
     print(f"  EVALSHA {share['evalsha']}: {share['evalsha_per_admitted']:.3f} per admitted request, "
           f"{share['evalsha_per_host_and_second']:.2f} per host and second")
+
+
+def print_results(results):
+    for share in results["sharing"]:
+        print_sharing(share)
     for name, taken in results["latency"].items():
-        print(f"latency, {name}: p50 {taken['p50_ms']:.3f} ms, p99 {taken['p99_ms']:.3f} ms "
-              f"({taken['requests']} requests, {taken['not_200']} not 200); before, of the first "
-              f"{TURNS_WARMING_UP} {taken['not_200_of_first']} not 200, the very first "
-              f"{taken['first_ms']:.1f} ms")
-    print(f"a script per request, {CLIENTS} connections: {script['per_second']:,.0f}/s, "
-          f"p50 {script['p50_ms']:.3f} ms, p99 {script['p99_ms']:.3f} ms")
-    print(f"a decision of Weir: {own['per_second']:,.0f}/s in one process")
-    print(f"  from Python, calls by ctypes included: p50 {own['from_python']['p50_us']:.2f} us, "
-          f"p99 {own['from_python']['p99_us']:.2f} us")
+        before = taken["before"]
+        for when, part in (("", taken), (f", in the {WARMING_UP_S} s before", before)):
+            print(f"latency, {name}{when}: p50 {part['p50_ms']:.3f} ms, p99 {part['p99_ms']:.3f} ms "
+                  f"({part['requests']} requests, {part['not_200']} not 200)")
+        print(f"  the very first {before['very_first_ms']:.1f} ms")
+    script, own, python = (results["decisions"][name] for name in ("script", "weir", "weir_from_python"))
+    print(f"{'decisions':58} {'per second':>12} {'p50':>12} {'p99':>12}")
+    print(f"{f'a script in Redis for each request, {CLIENTS} connections':58} {script['per_second']:12,.0f} "
+          f"{1000 * script['p50_ms']:9.2f} us {1000 * script['p99_ms']:9.2f} us")
+    print(f"{'Weir, one process, called from Python (ctypes, clock)':58} {python['per_second']:12,.0f} "
+          f"{python['p50_us']:9.2f} us {python['p99_us']:9.2f} us")
+    print(f"{'Weir, one process, from C++ (weir-bench-limiter)':58} {own['per_second']:12,.0f}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help="the build directory (build/ci)")
+    parser.add_argument("--hosts", type=int, default=2, choices=sorted(SHARES), help="2 are unequal (2)")
     parser.add_argument("--limit", type=int, default=1000, help="requests in a window (1000)")
     parser.add_argument("--window", type=float, default=30, help="seconds (30)")
     parser.add_argument("--windows", type=float, default=2.5, help="how long to send, in windows (2.5)")
@@ -303,11 +324,14 @@ def main():
             return SKIPPED
 
     with tempfile.TemporaryDirectory(prefix="weir-hosts-") as folder, Redis(folder) as redis:
-        results = {"sharing": measure_sharing(folder, args, redis),
-                   "latency": measure_latency(folder, args, redis),
-                   "script_per_request": measure_script(redis),
-                   "decision": {"per_second": measure_decisions(args.build),
-                                "from_python": time_decisions(args.build)}}
+        sharing = []
+        for label, limits, count in (("one", ONE_LIMIT, 1), ("four", FOUR_LIMITS, 4)):
+            sharing.append({"hosts": args.hosts, "limits_per_request": count,
+                            **measure_sharing(folder, args, redis, label, limits)})
+        results = {"sharing": sharing, "latency": measure_latency(folder, args, redis),
+                   "decisions": {"script": measure_script(redis),
+                                 "weir": {"per_second": measure_decisions(args.build)},
+                                 "weir_from_python": time_decisions(args.build)}}
     if args.json:
         print(json.dumps(results, indent=2))
     else:

@@ -9,19 +9,6 @@ using namespace weir::test;
 
 namespace {
 
-std::vector<std::string> proxy_mode(const Site& site, const std::vector<Program*>& proxies,
-                                    const std::vector<std::string>& more) {
-    std::vector<std::string> arguments{"proxy"};
-    for (Program* proxy : proxies) {
-        arguments.emplace_back("--url");
-        arguments.push_back(url_of(proxy->port()));
-    }
-    const auto judged_by = site.judged_by_ledgers();
-    arguments.insert(arguments.end(), judged_by.begin(), judged_by.end());
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return arguments;
-}
-
 /// How long the slowest batch took: no request arrived later than this after it was admitted.
 double slowest_batch(const nlohmann::json& record) {
     double slowest = 0;
@@ -64,7 +51,7 @@ TEST_CASE("two proxies together give out exactly the limit in every window") {
     Site site(options);
     const std::vector<Program*> proxies{&site.start_proxy(), &site.start_proxy()};
     const Judged judged =
-        judge(proxy_mode(site, proxies, {"--batches", "3", "--pause", "1.1", "--expect", "200"}));
+        judge(site.load(proxies, {"--batches", "3", "--pause", "1.1", "--expect", "200"}));
     INFO(judged.finished.output << judged.finished.errors);
     REQUIRE(judged.finished.status == 0);
     CHECK(judged.record.at("fullest_window") == 200);
@@ -82,7 +69,7 @@ TEST_CASE("requests that keep coming at a constant rate get exactly the limit") 
     const Site::Options options;
     Site site(options);
     const std::vector<Program*> proxies{&site.start_proxy(), &site.start_proxy()};
-    const Judged judged = judge(proxy_mode(site, proxies, {"--rate", "400", "--seconds", "4.5", "--processes",
+    const Judged judged = judge(site.load(proxies, {"--rate", "400", "--seconds", "4.5", "--processes",
                                                            "2"}));
     INFO(judged.finished.output << judged.finished.errors);
     CHECK(judged.finished.status == 0);
@@ -149,8 +136,8 @@ TEST_CASE("a proxy killed with requests in its hands and started again: never ov
     const ScratchFolder folder;
     const std::string record = folder.path("record.json");
     std::vector<std::string> command =
-        proxy_mode(site, {&steady, &victim},
-                   {"--batches", "5", "--pause", "0.7", "--expect", "200", "--json", record});
+        site.load({&steady, &victim},
+                  {"--batches", "5", "--pause", "0.7", "--expect", "200", "--json", record});
     command.insert(command.begin(), "weir-loadtest");
     Program loadtest(command);
     // The answers take 400 ms, so that what has just arrived is still in the proxies' hands.

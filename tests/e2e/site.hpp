@@ -1,6 +1,7 @@
 // What a user has running: two fake upstreams, and proxies in front of them that share a segment.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <nlohmann/json.hpp>
@@ -17,17 +18,19 @@ class Site {
     struct Options {
         double window_seconds = 2;
         std::vector<std::string> upstream_arguments = {"--rpm", "0"};
-        std::string weir_settings = {};  ///< further ones, "name: value, …"
+        std::string weir_settings = {};   ///< further ones, "name: value, …"
+        std::string limits = "rpm: 100";  ///< of each deployment
     };
 
-    /// Starts two upstreams; each deployment takes 100 requests per window.
+    /// Starts two upstreams; each deployment takes 100 requests per window, unless `limits` says otherwise.
     explicit Site(const Options& options);
 
     /// The configuration of all proxies and routers, with another segment if given.
     std::string config(const std::string& segment = {}) const;
 
-    /// Starts a proxy on any port, or on this one, and waits until it listens.
-    Program& start_proxy(std::uint16_t port = 0, const std::string& segment = {});
+    /// Starts a proxy on any port, or on this one, and waits until it listens. `environment`: "NAME=value".
+    Program& start_proxy(std::uint16_t port = 0, const std::string& segment = {},
+                         const std::vector<std::string>& environment = {});
 
     const std::string& segment() const noexcept { return segment_.name(); }
 
@@ -36,9 +39,12 @@ class Site {
     /// "--ledger URL" for each upstream, "--limit 100", the window and an ample transit.
     std::vector<std::string> judged_by_ledgers() const;
 
+    /// Arguments of weir-loadtest: requests to these proxies as `more` says, judged by the ledgers.
+    std::vector<std::string> load(const std::vector<Program*>& proxies,
+                                  const std::vector<std::string>& more) const;
+
  private:
-    double window_seconds_;
-    std::string weir_settings_;
+    Options options_;
     ScratchSegment segment_;
     ScratchFolder folder_;
     std::vector<Program> upstreams_;
@@ -51,7 +57,7 @@ struct Judged {
     Finished finished;
     nlohmann::json record;
 };
-Judged judge(std::vector<std::string> arguments);
+Judged judge(std::vector<std::string> arguments, std::chrono::seconds patience = std::chrono::seconds(90));
 
 /// What an upstream has noted, in the order of arrival.
 nlohmann::json arrivals_at(std::uint16_t port);

@@ -106,6 +106,29 @@ TEST_CASE("without contact each fail mode does what it says, exactly when the le
     CHECK(lost(FailMode::share, 115s + 100ms) == std::pair<Units, LeaseMode>(25, LeaseMode::share));
 }
 
+TEST_CASE("while the store fails nobody waits for it, and once it answers they do again") {
+    Stand stand(FailMode::share);
+    stand.begin(30);
+    const Nanos end = stand.host.bucket().until;
+    const int raises = stand.words.raises;
+    const auto send = [&](Nanos from) {
+        for (Nanos now = from; now < from + 30s; now += 10ms) {
+            stand.words.words.charged += 1;
+            if (stand.host.poll(now, 8)) return now;
+        }
+        return Nanos(0);
+    };
+    const Nanos first = send(101s);
+    REQUIRE(first < end);
+    stand.host.failed(first + 500ms);
+    CHECK(stand.words.barren > first + 550ms);   // beyond the next attempt
+    CHECK(stand.words.raises == raises + 1);     // whoever waits may go
+    const Nanos second = send(first + 510ms);
+    CHECK(second >= first + 550ms);
+    REQUIRE(stand.host.answered(answer(BeatAnswer::Status::granted, {30}), second + 1ms));
+    CHECK(stand.words.barren == Nanos(0));
+}
+
 TEST_CASE("a share is taken in full only when the others' leases have left the window") {
     Stand stand(FailMode::share);
     stand.begin(10);

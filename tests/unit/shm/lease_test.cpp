@@ -125,6 +125,11 @@ TEST_CASE_METHOD(Fixture, "who is short says so, and is told when it is in vain"
     board.set_barren(only(), t + std::chrono::seconds(1));
     CHECK(shortage.barren(t));
     CHECK_FALSE(shortage.barren(t + std::chrono::seconds(2)));
+    // Nor has anybody else anything to give when this host has all of it.
+    REQUIRE(board.set_lease(only(), 10, t));
+    CHECK(shortage.barren(t + std::chrono::seconds(2)));
+    REQUIRE(board.set_lease(only(), 9, t));
+    CHECK_FALSE(shortage.barren(t + std::chrono::seconds(2)));
 }
 
 TEST_CASE_METHOD(Fixture, "one coordinator at a time, and its place is free when it has gone") {
