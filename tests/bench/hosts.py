@@ -131,16 +131,6 @@ def send_load(folder, build, proxies, rate, seconds):
         return [json.loads(record.read_text()) for _, record in loads]
 
 
-def fullest(times_s, length_s):
-    """The most of these times, in order, that any interval of this length holds."""
-    most = first = 0
-    for last, now in enumerate(times_s):
-        while now - times_s[first] >= length_s:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 def measure_sharing(folder, args, redis, label, limits):
     rate = OVERLOAD * args.limit / args.window
     with contextlib.ExitStack() as stack:
@@ -161,8 +151,8 @@ def measure_sharing(folder, args, redis, label, limits):
             "admitted": [load["total"]["successes"] for load in loads],
             "errors": [load["total"]["errors"] for load in loads],
             "arrivals": len(times),
-            "fullest_window": fullest(times, args.window - TRANSIT_S),
-            "fullest_window_by_arrival": fullest(times, args.window),
+            "fullest_window": programs.fullest(times, args.window - TRANSIT_S),
+            "fullest_window_by_arrival": programs.fullest(times, args.window),
             "last_window_utilisation": len(last) / args.limit,
             "evalsha": calls, "evalsha_per_admitted": calls / len(times),
             "evalsha_per_host_and_second": calls / (ended - began) / len(proxies)}

@@ -169,3 +169,13 @@ def memory_kib(pid):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def fullest(times_s, length_s):
+    """The most of these times, in order, that any interval of this length holds."""
+    most = first = 0
+    for last, now in enumerate(times_s):
+        while now - times_s[first] >= length_s:
+            first += 1
+        most = max(most, last - first + 1)
+    return most

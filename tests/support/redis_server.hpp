@@ -110,7 +110,7 @@ class RedisServer {
         pid_ = -1;
     }
 
-    /// Starts it again, on the same port and without data.
+    /// Starts it again, on the same port and without data but what SAVE has saved.
     void restart() {
         stop();
         start();

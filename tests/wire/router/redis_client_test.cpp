@@ -7,8 +7,10 @@
 #include "router/redis/lease_message.hpp"
 #include "router/redis/lease_script.hpp"
 #include "tests/support/redis_server.hpp"
+#include "tests/support/tls_upstream.hpp"
 
 using namespace weir::router;
+using weir::test::Certificate;
 using weir::test::PlainRedis;
 using weir::test::RedisServer;
 
@@ -95,6 +97,35 @@ TEST_CASE("a server that is not there, that hangs, or that is something else") {
     CHECK(rig.ask().failure.find("no answer in time") != std::string::npos);
     server.resume();
     CHECK(answers(rig.ask()));
+}
+
+TEST_CASE("behind TLS, with a certificate that is trusted or not") {
+    if (skipped()) return;
+    const Certificate certificate("DNS:localhost,IP:127.0.0.1");
+    const Certificate foreign("DNS:localhost,IP:127.0.0.1");
+    const std::uint16_t port = RedisServer::free_port();
+    const RedisServer server({"--tls-port", std::to_string(port), "--tls-cert-file",
+                              certificate.certificate(), "--tls-key-file", certificate.key(),
+                              "--tls-ca-cert-file", certificate.certificate(), "--tls-auth-clients", "no"});
+    RedisSettings settings = server_at(port);
+    CHECK_FALSE(answers(Rig(settings).ask()));
+    settings.tls = true;
+    settings.ca_file = foreign.certificate();
+    CHECK_FALSE(answers(Rig(settings).ask()));
+    settings.ca_file = certificate.certificate();
+    CHECK(answers(Rig(settings).ask()));
+}
+
+TEST_CASE("a server that still loads its data will be ready soon") {
+    if (skipped()) return;
+    RedisServer server({"--key-load-delay", "100000", "--loading-process-events-interval-bytes", "1024"});
+    {
+        PlainRedis client(server.port());
+        for (int i = 0; i < 100; ++i) client.command({"SET", std::to_string(i), std::string(1000, 'x')});
+        client.command({"SAVE"});
+    }
+    server.restart();
+    CHECK(Rig(server_at(server.port())).ask().failure.find("it will be ready soon") != std::string::npos);
 }
 
 TEST_CASE("passwords and databases") {
