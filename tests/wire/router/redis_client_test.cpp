@@ -118,10 +118,11 @@ TEST_CASE("behind TLS, with a certificate that is trusted or not") {
 
 TEST_CASE("a server that still loads its data will be ready soon") {
     if (skipped()) return;
-    RedisServer server({"--key-load-delay", "100000", "--loading-process-events-interval-bytes", "1024"});
+    RedisServer server({"--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024",
+                        "--rdbcompression", "no"});
     {
         PlainRedis client(server.port());
-        for (int i = 0; i < 100; ++i) client.command({"SET", std::to_string(i), std::string(1000, 'x')});
+        for (int i = 0; i < 400; ++i) client.command({"SET", std::to_string(i), std::string(1000, 'x')});
         client.command({"SAVE"});
     }
     server.restart();
