@@ -51,7 +51,8 @@ Call::~Call() {
 }
 
 Task<void> Call::start() {
-    target_ = router_.find(request_.facts->model);
+    asked_ = request_.facts->model;
+    target_ = router_.find(asked_);
     if (target_.group == nullptr) {
         error_ = unknown_model(request_.facts->model);
         co_return;
@@ -100,17 +101,24 @@ Task<Outcome> Call::try_group() {
     }
 }
 
-bool Call::has_fallback(Kind kind) const {
-    return plan_ ? plan_->has_next(group(), kind)
-                 : !fallbacks_for(router_.config_.fallbacks, group(), kind).empty();
+/// Made when something has failed, so that what succeeds pays nothing for it.
+FallbackPlan& Call::plan() {
+    if (!plan_) plan_.emplace(router_.config_.fallbacks, NamedGroup{asked_, group()});
+    return *plan_;
+}
+
+bool Call::has_fallback(Kind kind) {
+    return plan().has_next({asked_, group()}, kind);
 }
 
 /// The next group to try; false if there is none.
 bool Call::go_to_fallback(const Outcome& outcome) {
-    if (!plan_) plan_.emplace(router_.config_.fallbacks, group());
-    const Router::Target next = router_.find(plan_->next(group(), outcome.kind));
+    const std::string_view name = plan().next({asked_, group()}, outcome.kind);
+    if (name.empty()) return false;
+    const Router::Target next = router_.find(name);
     if (next.group == nullptr) return false;
     leave_deployment();
+    asked_ = name;
     target_ = next;
     ++effort_.fallbacks;
     return true;
@@ -223,7 +231,8 @@ shm::Nanos Call::patience() const {
 RetryRules Call::retry_rules() const {
     const RouterConfig& general = router_.config_;
     RetryRules rules = general.retries;
-    const auto own = general.group_retry_policy.find(group());
+    auto own = general.group_retry_policy.find(asked_);
+    if (own == general.group_retry_policy.end()) own = general.group_retry_policy.find(group());
     if (own != general.group_retry_policy.end()) rules.policy = own->second;
     const auto deployments = account_.deployment()->config().num_retries;
     rules.num_retries = request_.facts->num_retries.value_or(deployments.value_or(rules.num_retries));

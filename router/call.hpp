@@ -92,7 +92,8 @@ class Call {
     Task<void> pause(shm::Nanos duration);
     Task<Outcome> wait_for_place();
     Search::Terms terms() const;
-    bool has_fallback(Kind kind) const;
+    FallbackPlan& plan();
+    bool has_fallback(Kind kind);
     bool go_to_fallback(const Outcome& outcome);
     RetryRules retry_rules() const;
     std::optional<shm::Nanos> upstream_delay() const;
@@ -108,6 +109,7 @@ class Call {
 
     Router& router_;
     Request request_;
+    std::string_view asked_;  // by which name the target was found: the client's, or a fallback's
     Router::Target target_;
     Account account_;
     Search search_;

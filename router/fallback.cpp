@@ -5,27 +5,27 @@
 namespace weir::router {
 namespace {
 
-std::span<const std::string> list_in(const FallbackLists& lists, std::string_view group) noexcept {
-    const auto at = lists.find(group);
+std::span<const std::string> list_in(const FallbackLists& lists, NamedGroup asked) noexcept {
+    auto at = lists.find(asked.name);
+    if (at == lists.end()) at = lists.find(asked.group);
     return at == lists.end() ? std::span<const std::string>() : at->second;
 }
 
 }  // namespace
 
-std::span<const std::string> fallbacks_for(const FallbackRules& rules, std::string_view group,
-                                           Kind kind) noexcept {
+std::span<const std::string> fallbacks_for(const FallbackRules& rules, NamedGroup asked, Kind kind) noexcept {
     std::span<const std::string> list;
-    if (kind == Kind::context_window) list = list_in(rules.context_window, group);
-    if (kind == Kind::content_policy) list = list_in(rules.content_policy, group);
-    if (list.empty()) list = list_in(rules.fallbacks, group);
-    if (list.empty()) list = list_in(rules.fallbacks, "*");
+    if (kind == Kind::context_window) list = list_in(rules.context_window, asked);
+    if (kind == Kind::content_policy) list = list_in(rules.content_policy, asked);
+    if (list.empty()) list = list_in(rules.fallbacks, asked);
+    if (list.empty()) list = list_in(rules.fallbacks, {"*", "*"});
     return list;
 }
 
-FallbackPlan::FallbackPlan(const FallbackRules& rules, std::string_view first_group)
-    : rules_(rules), tried_{std::string(first_group)} {}
+FallbackPlan::FallbackPlan(const FallbackRules& rules, NamedGroup first)
+    : rules_(rules), tried_{std::string(first.name), std::string(first.group)} {}
 
-std::string_view FallbackPlan::next(std::string_view failed, Kind kind) {
+std::string_view FallbackPlan::next(NamedGroup failed, Kind kind) {
     if (used_ >= rules_.max_fallbacks) return {};
     open_.push_back(fallbacks_for(rules_, failed, kind));
     while (!open_.empty()) {
@@ -44,7 +44,7 @@ std::string_view FallbackPlan::next(std::string_view failed, Kind kind) {
     return {};
 }
 
-bool FallbackPlan::has_next(std::string_view failed, Kind kind) const {
+bool FallbackPlan::has_next(NamedGroup failed, Kind kind) const {
     if (used_ >= rules_.max_fallbacks) return false;
     const auto untried = [this](std::span<const std::string> list) {
         return std::any_of(list.begin(), list.end(),

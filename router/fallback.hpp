@@ -14,7 +14,8 @@
 
 namespace weir::router {
 
-/// Lists of groups by the group that failed.
+/// Lists of groups by the group that failed, or by the name it was asked by: an alias, or a name that a
+/// wildcard takes.
 using FallbackLists = std::map<std::string, std::vector<std::string>, std::less<>>;
 
 struct FallbackRules {
@@ -24,23 +25,29 @@ struct FallbackRules {
     std::uint32_t max_fallbacks = 5;
 };
 
-/// Where to go when `group` has failed by `kind`, in order; may contain `group` itself.
-std::span<const std::string> fallbacks_for(const FallbackRules& rules, std::string_view group,
-                                           Kind kind) noexcept;
+/// A group, and the name it was asked by; mostly the same.
+struct NamedGroup {
+    std::string_view name;
+    std::string_view group;
+};
+
+/// Where to go when `asked` has failed by `kind`, in order; may contain it. A list by the name comes before
+/// one by the group.
+std::span<const std::string> fallbacks_for(const FallbackRules& rules, NamedGroup asked, Kind kind) noexcept;
 
 /// The groups of one request, each at most once: after a failure the failed group's own fallbacks
 /// come first, then what is left of the lists before it.
 class FallbackPlan {
  public:
     /// `rules` must outlive it.
-    FallbackPlan(const FallbackRules& rules, std::string_view first_group);
+    FallbackPlan(const FallbackRules& rules, NamedGroup first);
 
     /// The group to try after `failed` failed by `kind`; empty when there is none, or max_fallbacks
     /// are used up.
-    std::string_view next(std::string_view failed, Kind kind);
+    std::string_view next(NamedGroup failed, Kind kind);
 
     /// Whether `next` would find one.
-    bool has_next(std::string_view failed, Kind kind) const;
+    bool has_next(NamedGroup failed, Kind kind) const;
 
     /// How many groups `next` has given out.
     std::uint32_t used() const noexcept { return used_; }

@@ -109,6 +109,7 @@ std::string_view Router::resolve(std::string_view model) const {
 }
 
 Router::Target Router::find(std::string_view model) const {
+    if (model.empty()) return {};  // a group named * would take it
     if (const auto alias = config_.model_group_alias.find(model); alias != config_.model_group_alias.end()) {
         model = alias->second.group;
     }

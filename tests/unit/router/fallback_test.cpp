@@ -15,16 +15,16 @@ FallbackRules rules() {
 }
 
 std::vector<std::string> all(const FallbackRules& r, const std::string& first, Kind kind) {
-    FallbackPlan plan(r, first);
+    FallbackPlan plan(r, {first, first});
     std::vector<std::string> groups;
-    std::string_view failed = first;
+    NamedGroup failed{first, first};
     for (;;) {
         const bool expected = plan.has_next(failed, kind);
         const auto next = plan.next(failed, kind);
         CHECK(next.empty() != expected);
         if (next.empty()) break;
         groups.emplace_back(next);
-        failed = next;
+        failed = {next, next};
     }
     CHECK(plan.used() == groups.size());
     return groups;
@@ -48,7 +48,20 @@ TEST_CASE("prompts that are too long or filtered have lists of their own") {
 
 TEST_CASE("without rules there is nowhere to go") {
     CHECK(all({}, "a", Kind::server_error).empty());
-    CHECK(fallbacks_for({}, "a", Kind::context_window).empty());
+    CHECK(fallbacks_for({}, {"a", "a"}, Kind::context_window).empty());
+}
+
+TEST_CASE("a list by the name that was asked for comes before the group's, and neither leads back") {
+    FallbackRules r;
+    r.fallbacks = {{"alias", {"a", "x"}}, {"a", {"alias", "y"}}, {"b", {"z"}}};
+    FallbackPlan by_name(r, {"alias", "a"});
+    CHECK(by_name.next({"alias", "a"}, Kind::server_error) == "x");
+    CHECK(by_name.next({"x", "x"}, Kind::server_error).empty());
+    FallbackPlan by_group(r, {"w/model", "b"});
+    CHECK(by_group.next({"w/model", "b"}, Kind::server_error) == "z");
+    FallbackRules own;
+    own.fallbacks = {{"*", {"a"}}};
+    CHECK_FALSE(FallbackPlan(own, {"alias", "a"}).has_next({"alias", "a"}, Kind::rate_limited));
 }
 
 TEST_CASE("max_fallbacks bounds a request") {

@@ -2,6 +2,7 @@
 // right, and the segment balances afterwards: nothing in flight, exact tokens.
 #include <catch2/catch.hpp>
 
+#include "asked.hpp"
 #include "rig.hpp"
 #include "router/multipart.hpp"
 #include "tests/support/fake_upstream.hpp"
@@ -177,44 +178,7 @@ TEST_CASE("a kept-alive connection that was closed meanwhile is replaced, and no
 
 namespace {
 
-/// A Call of its own, with what it refers to, for what complete() does not show.
-struct Asked {
-    Asked(Rig& rig, std::string question, Request options = {})
-        : body(std::move(question)),
-          facts(std::get<RequestFacts>(read_request(body))),
-          call(rig.router(), filled(options)) {}
-
-    Request filled(Request options) {
-        options.body = body;
-        options.facts = &facts;
-        return options;
-    }
-    /// To the end of the answer, or until it breaks off; all that came.
-    Task<TransportError> read_all() {
-        co_await call.start();
-        auto failure = TransportError::none;
-        while (call.error() == nullptr) {
-            for (const auto& piece : call.pieces()) {
-                text.append(static_cast<const char*>(piece.data()), piece.size());
-            }
-            if (call.answer().done()) break;
-            failure = co_await call.next();
-            if (failure != TransportError::none) break;
-        }
-        co_return failure;
-    }
-
-    std::string body;
-    RequestFacts facts;
-    Call call;
-    std::string text;
-};
-
 constexpr const char* kStreamed = R"({"model":"m","messages":[],"stream":true,"max_tokens":50})";
-
-bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
 
 }  // namespace
 
@@ -297,44 +261,6 @@ TEST_CASE("a client that leaves before the answer ends the upstream's work on it
     CHECK(upstream.arrivals() == 1);
 }
 
-TEST_CASE("fallbacks: by any failure, by a prompt that is too long, by one that was filtered") {
-    const FakeUpstream upstream;
-    const FakeUpstream other;
-    Rig rig({entry("m", "a", upstream.base(), kLimits) + entry("n", "b", other.base(), kLimits) +
-                 entry("long", "c", other.base(), kLimits) + entry("lax", "d", other.base(), kLimits),
-             "num_retries: 0, fallbacks: [{m: [n]}], context_window_fallbacks: [{m: [long]}], "
-             "content_policy_fallbacks: [{m: [lax]}]"});
-    const auto goes_to = [&](const char* step) {
-        upstream.play(std::string("[") + step + "]");
-        const Reply reply = rig.ask(kQuestion);
-        CHECK(reply.status == 200);
-        return reply.deployment_id;
-    };
-    CHECK(goes_to(R"({"status":500})") == "b");
-    CHECK(goes_to(R"({"close_before_response":true})") == "a");  // only a dead connection: asked again
-    CHECK(goes_to(R"({"status":400,"body":{"error":{"code":"context_length_exceeded"}}})") == "c");
-    CHECK(goes_to(R"({"status":400,"body":{"error":{"code":"content_policy_violation"}}})") == "d");
-    CHECK(goes_to("{}") == "a");
-    CHECK(rig.tokens("a") == 2 * kUsed);
-    CHECK(rig.tokens("b") == kUsed);
-    CHECK(rig.in_flight("a") + rig.in_flight("b") + rig.in_flight("c") + rig.in_flight("d") == 0);
-}
-
-TEST_CASE("a full group passes on to its fallback, and with none left the refusal says when it would pass") {
-    const FakeUpstream upstream;
-    Rig rig({entry("m", "a", upstream.base(), "rpm: 1") + entry("n", "b", upstream.base(), "rpm: 1"),
-             "default_fallbacks: [n]"});
-    CHECK(rig.ask(kQuestion).deployment_id == "a");
-    CHECK(rig.ask(kQuestion).deployment_id == "b");
-    Asked third(rig, kQuestion);
-    run(rig.io, third.read_all());
-    REQUIRE(third.call.error() != nullptr);
-    CHECK(third.call.error()->status == 429);
-    CHECK(third.call.error()->retry_after.value() > 50s);
-    CHECK(third.call.effort().fallbacks == 1);
-    CHECK(third.call.group() == "n");
-}
-
 TEST_CASE("under its caller's limits a request counts once, however often it is tried") {
     const FakeUpstream upstream;
     upstream.play(R"([{"status":500},{"status":500}])");
@@ -389,26 +315,6 @@ TEST_CASE("what exceeds a limit is refused for good, unless another deployment t
               entry("m", "b", upstream.base(), "tpm: 600")});
     CHECK(wide.ask(large).deployment_id == "b");
     CHECK(wide.ask(R"({"model":"m","messages":[],"max_tokens":590})").status == 429);  // it will pass
-}
-
-TEST_CASE("prompts that no deployment takes are refused or passed on, if that is to be checked") {
-    const FakeUpstream upstream;
-    const auto deployment = [&](const std::string& group, const std::string& id, const std::string& most) {
-        return "  - {model_name: " + group + ", litellm_params: {model: gpt, api_base: '" + upstream.base() +
-               "'}, model_info: {id: " + id + ", max_input_tokens: " + most + "}}\n";
-    };
-    const std::string question =
-        R"({"model":"m","messages":[{"role":"user","content":")" + std::string(4000, 'x') + R"("}]})";
-    const std::string models = deployment("m", "a", "100") + deployment("n", "b", "5000");
-    Rig unchecked({models, ""});
-    CHECK(unchecked.ask(question).deployment_id == "a");
-    Rig checked({models, "enable_pre_call_checks: true"});
-    const Reply refused = checked.ask(question);
-    CHECK(refused.status == 400);
-    CHECK(contains(refused.body, "exceeds the context window"));
-    CHECK(checked.ask(kQuestion).deployment_id == "a");
-    Rig falling({models, "enable_pre_call_checks: true, context_window_fallbacks: [{m: [n]}]"});
-    CHECK(falling.ask(question).deployment_id == "b");
 }
 
 TEST_CASE("names: aliases, hidden ones, ids, wildcards, and what is none of them") {

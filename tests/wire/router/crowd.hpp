@@ -87,9 +87,6 @@ struct Counter {
 inline std::string message_of(const Reply& reply) {
     return nlohmann::json::parse(reply.body).at("error").at("message");
 }
-inline bool contains(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
 
 /// The models of all requests in the order of their arrival: with '*' they tell them apart.
 inline std::vector<std::string> models_at(const weir::test::FakeUpstream& upstream) {

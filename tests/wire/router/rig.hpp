@@ -106,4 +106,8 @@ class Rig {
     std::unique_ptr<Router> router_;
 };
 
+inline bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
 }  // namespace weir::router::test

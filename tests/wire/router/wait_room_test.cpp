@@ -138,6 +138,15 @@ TEST_CASE("nobody waits in vain") {
     CHECK(std::chrono::steady_clock::now() - begin < 20s);
 }
 
+TEST_CASE("a fallback that cannot be taken keeps nobody from waiting") {
+    const FakeUpstream other;
+    const char* const settings =
+        GENERATE("default_fallbacks: [m]", "fallbacks: [{m: [n]}], max_fallbacks: 0");
+    Counter m("rpm: 1", "window_seconds: 0.3, queue: {max_wait_seconds: 20}", settings,
+              entry("n", "b", other.base()));
+    for (int i = 0; i < 2; ++i) CHECK(m.rig.ask(kQuestion).deployment_id == "a");
+}
+
 TEST_CASE("no more wait than the configuration allows") {
     Counter m("rpm: 1", "window_seconds: 0.3, queue: {max_wait_seconds: 20, max_depth: 2}");
     m.send(4);
