@@ -17,7 +17,8 @@ constexpr shm::Nanos kDay = std::chrono::hours(24);
 /// Gathers limits of one configuration.
 class Gatherer {
  public:
-    explicit Gatherer(const router::RouterConfig& config) : window_(config.weir.window) {
+    explicit Gatherer(const router::RouterConfig& config)
+        : config_(config), window_(config.weir.window) {
         if (config.key_limits_count_input_only) callers_tokens_ = "input tokens";
         if (config.key_limits_count_output_only) callers_tokens_ = "output tokens";
     }
@@ -27,7 +28,7 @@ class Gatherer {
         add("deployment", entry.id, "tokens", entry.tpm, window_);
         add("deployment", entry.id, "input tokens", entry.itpm, window_);
         add("deployment", entry.id, "output tokens", entry.otpm, window_);
-        in_flight("deployment", entry.id, entry.max_parallel_requests);
+        in_flight("deployment", entry.id, config_.max_parallel_of(entry));
     }
 
     void caller(const std::string& kind, const std::string& name,
@@ -58,6 +59,7 @@ class Gatherer {
         if (limit) limits_.push_back({kind, name, unit, *limit, window});
     }
 
+    const router::RouterConfig& config_;
     shm::Nanos window_;
     std::string callers_tokens_ = "tokens";
     std::vector<EffectiveLimit> limits_;

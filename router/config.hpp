@@ -169,6 +169,13 @@ struct RouterConfig {
     std::optional<std::uint64_t>
         global_max_parallel_requests;  ///< of all requests, over all processes
     bool json_logs = false;
+
+    /// How many requests `deployment` may have in flight: its own limit, else the general one; empty:
+    /// any number.
+    std::optional<std::uint64_t> max_parallel_of(const DeploymentConfig& deployment) const noexcept {
+        return deployment.max_parallel_requests ? deployment.max_parallel_requests
+                                                : default_max_parallel_requests;
+    }
 };
 
 /// A configuration, and what there is to say about it. Use the config only if `ok()`.

@@ -16,7 +16,7 @@ Deployment::Deployment(const DeploymentConfig& config, const RouterConfig& gener
                        shm::Segment& segment, const Url& url, Upstream& upstream)
     : config_(config),
       upstream_(upstream),
-      hold_{"deployment", config.id, config.max_parallel_requests.value_or(0), false, {}},
+      hold_{"deployment", config.id, general.max_parallel_of(config).value_or(0), false, {}},
       model_json_(json_string(config.model)),
       wildcard_(config.model.find('*') != std::string::npos),
       form_(config, url) {

@@ -58,6 +58,25 @@ TEST_CASE("every limit of a configuration is listed, once") {
     is(18, "end_user", "*", "requests", 10);
 }
 
+TEST_CASE("a deployment without a limit of its own in flight is listed with the general one") {
+    const auto loaded = router::parse_config(R"(
+model_list:
+  - model_name: a
+    litellm_params: {model: m, api_base: http://h, max_parallel_requests: 5}
+    model_info: {id: own}
+  - {model_name: a, litellm_params: {model: m, api_base: http://h}, model_info: {id: none}}
+router_settings: {default_max_parallel_requests: 3}
+)");
+    REQUIRE(loaded.ok());
+    const auto limits = effective_limits(loaded.config);
+    REQUIRE(limits.size() == 2);
+    CHECK(limits[0].name == "own");
+    CHECK(limits[0].limit == 5);
+    CHECK(limits[1].name == "none");
+    CHECK(limits[1].limit == 3);
+    CHECK(limits[1].unit == "in flight");
+}
+
 TEST_CASE("as a table and as JSON, and without any key") {
     const auto loaded = router::parse_config(kConfig);
     const auto limits = effective_limits(loaded.config);

@@ -261,6 +261,28 @@ TEST_CASE("a client that leaves before the answer ends the upstream's work on it
     CHECK(upstream.arrivals() == 1);
 }
 
+TEST_CASE("the general limit of requests in flight holds for a deployment that has none of its own") {
+    const FakeUpstream upstream;
+    upstream.play(R"([{"stall_ms":60000}])");
+    Rig rig({entry("m", "a", upstream.base()) +
+                 entry("n", "b", upstream.base(), "max_parallel_requests: 2"),
+             "num_retries: 0, default_max_parallel_requests: 1"});
+    {
+        Asked first(rig, kQuestion);
+        bool ended = false;
+        asio::co_spawn(rig.io.get_executor(), first.call.start(), [&](std::exception_ptr) { ended = true; });
+        while (upstream.arrivals() == 0) rig.io.run_for(5ms);
+        const Reply second = rig.ask(kQuestion);
+        CHECK(second.status == 429);
+        CHECK(contains(second.body, "in flight"));
+        first.call.abort();
+        while (!ended) rig.io.run_one_for(10ms);
+    }
+    CHECK(rig.ask(kQuestion).status == 200);
+    CHECK(rig.deployment("a").hold().max == 1);
+    CHECK(rig.deployment("b").hold().max == 2);
+}
+
 TEST_CASE("under its caller's limits a request counts once, however often it is tried") {
     const FakeUpstream upstream;
     upstream.play(R"([{"status":500},{"status":500}])");
