@@ -144,8 +144,8 @@ Task<Outcome> Call::attempt() {
     }
     const Outcome outcome = classify(exchange_->status(), snippet);
     if (outcome.ok() && tells_quota(exchange_->fields())) {
-        observe_quota(*account_.deployment(), read_feedback(exchange_->fields(), unix_now()),
-                      router_.participant_, shm::now());
+        observe_quota(*account_.deployment(), router_.config_.cooldowns,
+                      read_feedback(exchange_->fields(), unix_now()), router_.participant_, shm::now());
     }
     co_return outcome;
 }

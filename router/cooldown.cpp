@@ -1,5 +1,7 @@
 #include "router/cooldown.hpp"
 
+#include <algorithm>
+
 namespace weir::router {
 namespace {
 
@@ -37,10 +39,16 @@ std::optional<shm::Nanos> cooldown_for(const CooldownRules& rules,
                                        const Failure& failure) noexcept {
     if (rules.disabled || !is_required(rules, failure)) return std::nullopt;
     shm::Nanos time = rules.cooldown_time;
-    if (failure.retry_after) time = *failure.retry_after;
+    if (failure.retry_after) time = std::min(*failure.retry_after, kProvidersCooldownMost);
     if (rules.deployment_cooldown_time) time = *rules.deployment_cooldown_time;
     if (time.count() <= 0) return std::nullopt;
     return time;
+}
+
+std::optional<shm::Nanos> cooldown_for_quota(const CooldownRules& rules,
+                                             std::optional<shm::Nanos> reset) noexcept {
+    if (rules.disabled || !reset) return std::nullopt;
+    return std::min(*reset, kProvidersCooldownMost);
 }
 
 }  // namespace weir::router

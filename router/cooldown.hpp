@@ -37,7 +37,16 @@ struct Failure {
         retry_after;  ///< as the upstream said, or until its exhausted quota is back
 };
 
+/// What a provider says is believed for so long at most: one header, perhaps mistaken, must not take a
+/// deployment out of service for days. The next answer renews it.
+constexpr shm::Nanos kProvidersCooldownMost = std::chrono::hours(1);
+
 /// For how long to cool down; empty: not at all.
 std::optional<shm::Nanos> cooldown_for(const CooldownRules& rules, const Failure& failure) noexcept;
+
+/// For how long to cool down because the upstream has said that a quota is used up until `reset` from
+/// now; empty: not at all.
+std::optional<shm::Nanos> cooldown_for_quota(const CooldownRules& rules,
+                                             std::optional<shm::Nanos> reset) noexcept;
 
 }  // namespace weir::router

@@ -33,7 +33,7 @@ bool tells_quota(const Fields& fields) noexcept {
            fields.has("anthropic-ratelimit-requests-remaining");
 }
 
-void observe_quota(const Deployment& deployment, const Feedback& feedback,
+void observe_quota(const Deployment& deployment, const CooldownRules& rules, const Feedback& feedback,
                    shm::Participant& participant, shm::Nanos now) noexcept {
     for (const Scope& scope : deployment.scopes()) {
         const Quota& quota = quota_of(feedback, scope.unit);
@@ -43,7 +43,7 @@ void observe_quota(const Deployment& deployment, const Feedback& feedback,
             participant.charge(scope.limiter, usage.remaining - *quota.remaining, now);
         }
     }
-    if (const auto duration = exhausted_for(feedback)) {
+    if (const auto duration = cooldown_for_quota(rules, exhausted_for(feedback))) {
         shm::set_cooldown(deployment.health(), now + *duration);
     }
 }

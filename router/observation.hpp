@@ -30,8 +30,8 @@ bool tells_quota(const Fields& fields) noexcept;
 
 /// What the upstream says is left of its quotas counts everybody who uses them. Where that is less
 /// than what is left by our count somebody else has used the difference: it is charged, so that all
-/// processes respect it.
-void observe_quota(const Deployment& deployment, const Feedback& feedback,
+/// processes respect it. A quota at 0 takes the deployment out of service, if `rules` allow that.
+void observe_quota(const Deployment& deployment, const CooldownRules& rules, const Feedback& feedback,
                    shm::Participant& participant, shm::Nanos now) noexcept;
 
 }  // namespace weir::router

@@ -39,7 +39,8 @@ ApiError wrong_tags(std::string_view group) {
 
 ApiError all_cooling(std::string_view group, shm::Nanos until) {
     return throttled(until, fmt::format("No deployments available for selected model, all are cooling "
-                                        "down after failures. Try again in {:.3f} seconds. Passed model={}",
+                                        "down, after failures or until a used-up quota is back. "
+                                        "Try again in {:.3f} seconds. Passed model={}",
                                         seconds(until), group));
 }
 

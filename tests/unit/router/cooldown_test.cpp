@@ -88,3 +88,19 @@ TEST_CASE("the time is the deployment's, else the upstream's, else the router's"
     rules.disabled = true;
     CHECK_FALSE(cooldown_for(rules, with_retry_after(failure(429, 5000, 0), 12s)).has_value());
 }
+
+TEST_CASE("what a provider's header says is believed for an hour at most") {
+    CHECK(cooldown_for({}, with_retry_after(failure(429), 366 * 24h)) == 1h);
+    CHECK(cooldown_for_quota({}, 366 * 24h) == 1h);
+    CHECK(cooldown_for_quota({}, 59min) == 59min);
+    CHECK_FALSE(cooldown_for_quota({}, std::nullopt).has_value());
+    CooldownRules own;
+    own.deployment_cooldown_time = 2h;  // the operator's own word is not a header
+    CHECK(cooldown_for(own, with_retry_after(failure(429), 366 * 24h)) == 2h);
+}
+
+TEST_CASE("a used-up quota cools nothing down where cooldowns are disabled") {
+    CooldownRules rules;
+    rules.disabled = true;
+    CHECK_FALSE(cooldown_for_quota(rules, 30s).has_value());
+}
