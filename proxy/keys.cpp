@@ -17,9 +17,10 @@ namespace {
 constexpr std::size_t kEndUsersMax = 20'000;
 
 /// A deployment can have four: requests, tokens, input tokens, output tokens; and as many that count
-/// what a priority uses of them.
+/// what a priority uses of them; and one that counts tokens for usage-based routing.
 std::size_t deployment_windows_max(const router::RouterConfig& config) noexcept {
-    return config.priorities.shares.empty() ? 4 : 8;
+    const std::size_t tally = config.strategy == router::Strategy::usage_based ? 1 : 0;
+    return (config.priorities.shares.empty() ? 4 : 8) + tally;
 }
 
 router::ApiError unauthorized(std::string message, std::string type = "auth_error") {

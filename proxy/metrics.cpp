@@ -101,9 +101,11 @@ void write_counters(std::string& page, const shm::Segment& segment) {
 
 void write_limiters(std::string& page, const shm::Segment& segment, shm::Nanos now) {
     const auto limiters = segment.limiters(now);
-    const auto rows = [&](std::string_view name, std::string_view text, auto value) {
+    const auto rows = [&](std::string_view name, std::string_view text, auto value,
+                          bool counts = false) {
         describe(page, name, "gauge", text);
         for (const shm::LimiterInfo& info : limiters) {
+            if (!counts && info.usage.limit == router::kOnlyCounts) continue;  // nobody has set that
             fmt::format_to(std::back_inserter(page),
                            "{}{{scope=\"{}\",name=\"{}\",unit=\"{}\",window_seconds=\"{:g}\"}} {}\n", name,
                            label_value(info.scope), label_value(info.name), shm::unit_name(info.unit),
@@ -113,7 +115,7 @@ void write_limiters(std::string& page, const shm::Segment& segment, shm::Nanos n
     rows("weir_limit_units", "What a limit allows in its window",
          [](const shm::LimiterUsage& usage) { return usage.limit; });
     rows("weir_limit_used_units", "What is used of a limit now",
-         [](const shm::LimiterUsage& usage) { return usage.used; });
+         [](const shm::LimiterUsage& usage) { return usage.used; }, true);
     rows("weir_limit_remaining_units", "What is left of a limit now",
          [](const shm::LimiterUsage& usage) { return usage.remaining; });
 }

@@ -54,6 +54,10 @@ void Account::settle_deployment(const Spent& spent, shm::Nanos now) noexcept {
         placement_.ticket.settle(placement_.callers + i, used, now);
         if (shared) placement_.ticket.settle(placement_.callers + count + i, used, now);
     }
+    if (const Scope* tally = deployment.tally()) {
+        const shm::Units used = units(*tally, bill_.caller(), CostPolicy::sum, spent.arrived, spent);
+        placement_.ticket.settle(placement_.tally, used, now);
+    }
 }
 
 void Account::settle_caller(const Spent& spent, shm::Nanos now) noexcept {

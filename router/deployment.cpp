@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "router/json_text.hpp"
 
 namespace weir::router {
@@ -28,6 +30,7 @@ Deployment::Deployment(const DeploymentConfig& config, const RouterConfig& gener
     limit(shm::Unit::input_tokens, config_.itpm);
     limit(shm::Unit::output_tokens, config_.otpm);
     share_by(general.priorities);
+    if (general.strategy == Strategy::usage_based) count_tokens(general.weir.window);
     look_up(segment);
     // identity: usage must be readable
     fixed_fields_ = fmt::format(
@@ -52,6 +55,20 @@ void Deployment::share_by(const PrioritySettings& priorities) {
     for (const auto& [priority, part] : priorities.shares) add(priority, part);
 }
 
+/// Without a limit on tokens, or with one under which nothing is charged, nobody would know what it has used,
+/// and it would look idle for ever.
+void Deployment::count_tokens(shm::Nanos window) {
+    if (config_.tpm && config_.cost_policy != CostPolicy::split) return;
+    tally_ = Scope{"tally", config_.id, shm::Unit::tokens, window, kOnlyCounts, {}, true};
+}
+
+const Scope* Deployment::token_count() const noexcept {
+    if (tally_) return &*tally_;
+    const auto limit = std::find_if(scopes_.begin(), scopes_.end(),
+                                    [](const Scope& scope) { return scope.unit == shm::Unit::tokens; });
+    return limit == scopes_.end() ? nullptr : &*limit;
+}
+
 Deployment::Share* Deployment::share(std::string_view priority) noexcept {
     if (shares_.empty()) return nullptr;
     const auto own = shares_.find(priority);
@@ -67,6 +84,7 @@ void Deployment::look_up(shm::Segment& segment) {
     for (auto& [priority, share] : shares_) {
         for (Scope& scope : share.scopes) scope.look_up(segment);
     }
+    if (tally_) tally_->look_up(segment);
     hold_.look_up(segment);
     health_ = segment.health("deployment", config_.id);
 }

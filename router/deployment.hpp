@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,13 @@ class Deployment {
     const DeploymentConfig& config() const noexcept { return config_; }
     std::vector<Scope>& scopes() noexcept { return scopes_; }
     const std::vector<Scope>& scopes() const noexcept { return scopes_; }
+
+    /// Where usage-based routing has tokens counted that no limit counts; null if it needs not. It never
+    /// refuses anything.
+    Scope* tally() noexcept { return tally_ ? &*tally_ : nullptr; }
+    const Scope* tally() const noexcept { return tally_ ? &*tally_ : nullptr; }
+    /// Where its tokens are counted: the tally, or else the limit on tokens; null if nowhere.
+    const Scope* token_count() const noexcept;
 
     /// What one priority uses of the deployment's limits, and may use of them at any time.
     struct Share {
@@ -62,10 +70,12 @@ class Deployment {
 
  private:
     void share_by(const PrioritySettings& priorities);
+    void count_tokens(shm::Nanos window);
 
     DeploymentConfig config_;
     Upstream& upstream_;
     std::vector<Scope> scopes_;
+    std::optional<Scope> tally_;
     std::map<std::string, Share, std::less<>> shares_;  // "" is the default; empty if not configured
     Hold hold_;  // what is in flight
     shm::Health health_;

@@ -23,6 +23,8 @@ class Asked {
             scopes_[charges_count_] = &share_->scopes[i];
             charges_[charges_count_++] = {share_->scopes[i].limiter, charges_[deployments_ + i].units};
         }
+        tally_ = charges_count_;
+        if (Scope* tally = deployment.tally()) add(*tally, Costs{});  // asks for nothing: it cannot refuse
         for (const Hold* hold : caller.holds) add(*hold);
         add(deployment.hold());
     }
@@ -30,6 +32,7 @@ class Asked {
     shm::Demand demand() const {
         return {{charges_.data(), charges_count_}, {gauges_.data(), holds_count_}};
     }
+    std::size_t tally() const noexcept { return tally_; }
     Scope& scope(std::size_t index) const { return *scopes_[index]; }
     const Hold& hold(std::size_t index) const { return *holds_[index]; }
     shm::Shortage shortage(const shm::Refusal& why) const {
@@ -117,6 +120,7 @@ class Asked {
     std::size_t charges_count_ = 0;
     std::size_t holds_count_ = 0;
     std::size_t deployments_ = 0;  // the first of the deployment's charges
+    std::size_t tally_ = 0;        // the place of its tally among them, if it has one
 };
 
 /// After an eviction: what a name stands for is made anew where it is missing. False if the segment has no
@@ -147,6 +151,16 @@ void note(NoPlace why, const Asked& asked, const shm::Participant& participant, 
     refusal.short_at = why.short_at;
     if (first || sooner || hopeful || why.callers) refusal = why;
     refusal.retry_after = sooner ? std::optional(*at - now) : so_far;
+}
+
+/// What the request is expected to use is counted at once: requests of the same moment must not all go
+/// where the least was used before them.
+Placement taken(Deployment& deployment, shm::Ticket ticket, const CallerLimits& caller, std::size_t tally,
+                const Bill& bill, shm::Nanos now) {
+    if (const Scope* count = deployment.tally()) {
+        ticket.settle(tally, reserved_for(*count, bill.caller()), now);
+    }
+    return {&deployment, std::move(ticket), caller.scopes.size(), tally};
 }
 
 /// Nobody has used too much: a limit cannot be kept, and a request that it should count is not sent.
@@ -214,7 +228,9 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
             asked = Asked(*deployment, caller, bill);
             admission = participant.admit(asked.demand(), now);
         }
-        if (admission.admitted()) return {deployment, std::move(admission.ticket), caller.scopes.size()};
+        if (admission.admitted()) {
+            return taken(*deployment, std::move(admission.ticket), caller, asked.tally(), bill, now);
+        }
         const NoPlace why = no_place(admission.refusal, asked, *deployment, caller);
         note(why, asked, participant, now, refusal, first);
         first = false;

@@ -46,12 +46,13 @@ class Bill {
 };
 
 /// A deployment that has admitted a request. The ticket's charges are the caller's scopes, in their
-/// order, then the deployment's, then those that count its priority's share; its holds are the
-/// caller's, then the deployment's.
+/// order, then the deployment's, then those that count its priority's share, then its tally; its holds
+/// are the caller's, then the deployment's.
 struct Placement {
     Deployment* deployment = nullptr;
     shm::Ticket ticket;
     std::size_t callers = 0;  ///< how many of the charges are the caller's
+    std::size_t tally = 0;    ///< which of them is the deployment's tally, if it has one
 };
 
 /// Why none did.

@@ -165,11 +165,8 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
         candidate.in_flight = participant_.in_flight(deployment.in_flight());
     }
     if (strategy_ == Strategy::usage_based) {
-        for (const Scope& scope : deployment.scopes()) {
-            if (scope.unit == shm::Unit::tokens) {
-                candidate.used_tokens = participant_.look(scope.limiter, now).used;
-            }
-        }
+        const Scope* count = deployment.token_count();
+        if (count != nullptr) candidate.used_tokens = participant_.look(count->limiter, now).used;
     }
     if (strategy_ == Strategy::latency_based) {
         const auto health = shm::read_health(deployment.health(), now);

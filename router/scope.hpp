@@ -28,6 +28,9 @@ struct Scope {
     }
 };
 
+/// The limit of a limiter that only counts.
+inline constexpr shm::Units kOnlyCounts = (shm::Units{1} << 39) - 1;
+
 /// One limit on what is in flight at any moment, of a deployment, a key, a team …
 struct Hold {
     std::string kind;    ///< as a Scope's

@@ -42,7 +42,4 @@ struct ShareRule {
 /// and the threshold.
 bool share_allows(const ShareRule& rule, const ShareView& view) noexcept;
 
-/// The limit of a limiter that only counts.
-inline constexpr shm::Units kOnlyCounts = (shm::Units{1} << 39) - 1;
-
 }  // namespace weir::router

@@ -102,11 +102,26 @@ TEST_CASE("least-busy goes by what any router has in flight") {
 
 TEST_CASE("usage-based routing goes by the tokens that any router has used") {
     const std::string strategy = GENERATE("usage-based-routing", "usage-based-routing-v2");
-    Two routers(strategy, "tpm: 100000", "tpm: 100000");
+    const std::string limits =
+        GENERATE("tpm: 100000", "", "rpm: 1000, itpm: 100000", "tpm: 100000, weir_cost: split");
+    Two routers(strategy, limits, limits);
     routers.a.play(R"([{"tokens":[900,100]}])");
     CHECK(routers.ask(routers.one, "a") == "a");
     CHECK(routers.prefers("b"));  // 21 tokens each
     routers.b.play(R"([{"tokens":[4000,1000]}])");
+    CHECK(routers.ask(routers.one, "b") == "b");
+    CHECK(routers.prefers("a"));
+}
+
+TEST_CASE("usage-based routing counts what is expected at once, and its count refuses nothing") {
+    Two routers("usage-based-routing-v2");
+    routers.one.each_deployment([](const Deployment& deployment) { CHECK(deployment.scopes().empty()); });
+    {
+        const Held held(routers, routers.one, routers.a, "a");  // 1,024 tokens or more
+        CHECK(routers.prefers("b"));
+    }
+    routers.b.play(R"([{"tokens":[900000000000,0]}])");
+    CHECK(routers.ask(routers.one, "b") == "b");
     CHECK(routers.ask(routers.one, "b") == "b");
     CHECK(routers.prefers("a"));
 }
