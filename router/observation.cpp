@@ -37,11 +37,7 @@ void observe_quota(const Deployment& deployment, const CooldownRules& rules, con
                    shm::Participant& participant, shm::Nanos now) noexcept {
     for (const Scope& scope : deployment.scopes()) {
         const Quota& quota = quota_of(feedback, scope.unit);
-        if (!quota.remaining) continue;
-        const shm::LimiterUsage usage = participant.usage(scope.limiter, now);
-        if (usage.remaining > *quota.remaining) {
-            participant.charge(scope.limiter, usage.remaining - *quota.remaining, now);
-        }
+        if (quota.remaining) participant.leave_only(scope.limiter, *quota.remaining, now);
     }
     if (const auto duration = cooldown_for_quota(rules, exhausted_for(feedback))) {
         shm::set_cooldown(deployment.health(), now + *duration);

@@ -118,6 +118,15 @@ class GuardedWindow {
         });
     }
 
+    /// Window::leave_only through a handle, as `charge`.
+    static Done leave_only(Record& record, std::uint64_t generation, Nanos now, Units left,
+                      Contention& contention) noexcept {
+        const auto not_over = [&] { return same_life(record, generation); };
+        return changed(record, now, not_over, [&](std::uint64_t tick, const auto& meant) {
+            return W::leave_only(record.state, tick, left, contention, meant);
+        });
+    }
+
     /// Window::give_back of what a handle's life has charged in `tick`.
     static void give_back(Record& record, std::uint64_t generation, std::uint64_t tick,
                           Units units) noexcept {

@@ -48,17 +48,21 @@ inline void count_odd(ParticipantImpl& me, Refused reason) noexcept {
     if (reason == Refused::evicted) me.count(OwnCounter::evicted_handles);
 }
 
-/// Charges a limiter whatever its limit says; what was charged, and where.
-inline WindowGuard::Done charge_anyway(ParticipantImpl& me, const Limiter& limiter, Units units,
-                                       Nanos now) noexcept {
-    const WindowGuard::Done done =
-        WindowGuard::charge(*limiter.record, limiter.generation, now, units, me.contention);
+/// Counts and records a charge that asked for nobody's leave.
+inline void record_done(ParticipantImpl& me, const Limiter& limiter, const WindowGuard::Done& done) noexcept {
     if (done.verdict != Verdict::admitted) {
         count_odd(me, done.verdict == Verdict::evicted ? Refused::evicted : Refused::corrupt);
-    } else {
+    } else if (done.units != 0) {
         record_charge(me, *limiter.record, limiter.generation, Recorded::charge, done.units, done.tick,
                       done.counts_at);
     }
+}
+
+/// Charges a limiter whatever its limit says; what was charged, and where.
+inline WindowGuard::Done charge_anyway(ParticipantImpl& me, const Limiter& limiter, Units units,
+                                       Nanos now) noexcept {
+    const auto done = WindowGuard::charge(*limiter.record, limiter.generation, now, units, me.contention);
+    record_done(me, limiter, done);
     return done;
 }
 

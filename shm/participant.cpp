@@ -45,6 +45,14 @@ Units Participant::charge(Limiter limiter, Units units, Nanos now) noexcept {
     return charge_anyway(*impl_, limiter, units, now).units;
 }
 
+Units Participant::leave_only(Limiter limiter, Units left, Nanos now) noexcept {
+    if (!impl_ || !impl_->usable() || !limiter) return 0;
+    const auto done =
+        WindowGuard::leave_only(*limiter.record, limiter.generation, now, left, impl_->contention);
+    record_done(*impl_, limiter, done);
+    return done.units;
+}
+
 namespace {
 
 LimiterUsage usage_while_alive(const Limiter& limiter, Nanos now, bool resets) noexcept {

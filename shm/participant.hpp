@@ -55,6 +55,10 @@ class Participant {
     /// what it has charged: a window holds 2^40 - 1 units at most, and an evicted limiter none.
     Units charge(Limiter limiter, Units units, Nanos now) noexcept;
 
+    /// Charges what is free beyond `left` units, e.g. when a provider says that no more are left. In one
+    /// step: of several who are told the same, one charges. Returns what it has charged, which may be 0.
+    Units leave_only(Limiter limiter, Units left, Nanos now) noexcept;
+
     LimiterUsage usage(Limiter limiter, Nanos now) const noexcept;
     /// The same without `resets_in`, for half the work.
     LimiterUsage look(Limiter limiter, Nanos now) const noexcept;

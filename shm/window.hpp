@@ -156,6 +156,30 @@ class Window {
         return {Verdict::corrupt, now, 0};
     }
 
+    /// Charges what is free beyond `left` units of the limit. In one step: of several, one charges it.
+    template <class Meant = Own>
+    static Charged leave_only(State& state, std::uint64_t now, std::uint64_t left, Contention& contention,
+                         const Meant& meant = {}) noexcept {
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            const View view = view_at(state, now);
+            if (!meant()) return {Verdict::evicted, now, 0};
+            if (view.stale) continue;
+            if (view.corrupt) break;
+            const std::uint64_t credit = credits_since(state, view.tick - G::kTicks, view.tick);
+            const std::uint64_t most = state.limit.load(kRelaxed);  // ORDER(limit): as in offer
+            const std::uint64_t used = view.gross > credit ? view.gross - credit : 0;
+            const std::uint64_t room = G::kUnitMask - view.gross;
+            if (left >= most || used >= most - left) return {Verdict::admitted, view.tick, 0};
+            const std::uint64_t more = most - left - used;
+            const std::uint64_t charged = more < room ? more : room;
+            if (take(state, {Verdict::admitted, view.tick, view.head}, charged)) {
+                return {Verdict::admitted, view.tick, charged};
+            }
+            ++contention.retries;
+        }
+        return {Verdict::corrupt, now, 0};
+    }
+
     /// Changes the head and nothing else: an admission that has read it before loses its CAS and looks again,
     /// at the limit too. One unit is charged and given back; in between one unit may be refused in vain.
     /// Where not even one can be charged, nobody is admitted either.

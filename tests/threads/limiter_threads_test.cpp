@@ -177,3 +177,33 @@ TEST_CASE("threads that make the same limiters at once get the same ones") {
     }
     CHECK(segment.limiters(now()).size() == kNames);
 }
+
+TEST_CASE("of threads that are told how much is left, one charges the difference") {
+    const ScratchName scratch;
+    Segment segment = Segment::open(scratch.options());
+    const Limiter a = segment.limiter({"key", "a", Unit::requests, kWindow}, 100'000'000);
+    std::vector<Participant> participants;
+    for (int i = 0; i < kThreads; ++i) participants.push_back(segment.join("thread"));
+    const Nanos t = now();
+    std::atomic<Units> charged{0};
+    Units left = 100'000'000;
+    const auto work = [&](int thread) {
+        Units sum = 0;
+        for (Units i = 1; i <= 1000; ++i) {
+            sum += participants[static_cast<std::size_t>(thread)].leave_only(a, left - i, t);
+        }
+        charged.fetch_add(sum, kRelaxed);  // ORDER(counter)
+    };
+    const auto contention = [&] {
+        std::uint64_t sum = 0;
+        for (const Participant& me : participants) sum += me.contention();
+        return sum;
+    };
+    in_threads(work, [&] {
+        left -= 1000;
+        return contention() > 0;
+    });
+    CHECK(contention() > 0);
+    CHECK(charged.load(kRelaxed) == 100'000'000 - left);  // ORDER(counter)
+    CHECK(participants[0].usage(a, t).remaining == left);
+}

@@ -81,6 +81,21 @@ TEST_CASE_METHOD(Fixture, "a ticket survives being moved, and its participant be
     CHECK(moved.in_flight(g) == 0);
 }
 
+TEST_CASE_METHOD(Fixture, "no more is left than somebody else says, however often it is said") {
+    const Limiter a = limiter("a", 10);
+    Admission admission = admit({{a, 3}});
+    CHECK(me.leave_only(a, 8, t) == 0);
+    CHECK(me.leave_only(a, 7, t) == 0);
+    CHECK(me.leave_only(a, 4, t) == 3);
+    CHECK(me.leave_only(a, 4, t) == 0);
+    admission.ticket.settle(0, 1, t);  // what was given back counts as free
+    CHECK(me.leave_only(a, 4, t) == 2);
+    CHECK(me.leave_only(a, ~Units{0}, t) == 0);
+    CHECK(me.leave_only(a, 0, t) == 4);
+    CHECK(used(a) == 10);
+    CHECK(me.leave_only(Limiter{}, 0, t) == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "a cost beyond what a window holds is cut, and the ticket knows") {
     const Limiter a = limiter("a", 5);
     const Units most = (Units{1} << 40) - 1;
