@@ -13,6 +13,16 @@ namespace weir::shm {
 /// A duration, or a point in time counted from the epoch of CLOCK_MONOTONIC (the host's boot, give or take).
 using Nanos = std::chrono::nanoseconds;
 
+/// For people, files and JSON, which count in seconds.
+constexpr double to_seconds(Nanos duration) noexcept {
+    return std::chrono::duration<double>(duration).count();
+}
+
+/// What is less than a nanosecond is cut off. `seconds` must be a number of at most 292 years.
+constexpr Nanos from_seconds(double seconds) noexcept {
+    return std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(seconds));
+}
+
 /// Requests or tokens. A limiter takes 1 .. kUnitsMax; see window.hpp.
 using Units = std::uint64_t;
 

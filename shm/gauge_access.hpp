@@ -17,13 +17,17 @@ inline bool lives(const Gauge& gauge) noexcept {
     return gauge && gauge.record->life.load(std::memory_order_acquire) == gauge.generation;
 }
 
+/// What all hosts together may have in flight under a shared gauge; 0 if it is not shared.
+inline Units full_of(const GaugeRecord& gauge) noexcept {
+    return gauge.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
+}
+
 /// The most that may be in flight. A shared gauge may allow this host nothing at all.
 inline std::uint64_t max_of(const GaugeRecord& gauge) noexcept {
     const std::uint64_t max =
         gauge.max.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
     if (max != 0) return max;
-    const bool shared = gauge.lease.full.load(std::memory_order_relaxed) != 0;  // ORDER(limit)
-    return shared ? 0 : InFlight<Word>::kCountMax + 1;
+    return full_of(gauge) != 0 ? 0 : InFlight<Word>::kCountMax + 1;
 }
 
 /// Takes a slot of `gauge`, and gives it back if the maximum was lowered meanwhile: whoever lowers it

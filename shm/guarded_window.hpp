@@ -112,17 +112,15 @@ class GuardedWindow {
     /// idle and is evicted all the same, that is as if the charge had come too late.
     static Done charge(Record& record, std::uint64_t generation, Nanos now, Units units,
                        Contention& contention) noexcept {
-        const auto not_over = [&] { return same_life(record, generation); };
-        return changed(record, now, not_over, [&](std::uint64_t tick, const auto& meant) {
+        return changed(record, now, not_over(record, generation), [&](std::uint64_t tick, const auto& meant) {
             return W::charge(record.state, tick, units, contention, meant);
         });
     }
 
     /// Window::leave_only through a handle, as `charge`.
     static Done leave_only(Record& record, std::uint64_t generation, Nanos now, Units left,
-                      Contention& contention) noexcept {
-        const auto not_over = [&] { return same_life(record, generation); };
-        return changed(record, now, not_over, [&](std::uint64_t tick, const auto& meant) {
+                           Contention& contention) noexcept {
+        return changed(record, now, not_over(record, generation), [&](std::uint64_t tick, const auto& meant) {
             return W::leave_only(record.state, tick, left, contention, meant);
         });
     }
@@ -173,6 +171,11 @@ class GuardedWindow {
     }
 
  private:
+    /// Whether the handle's life goes on, though its record may be looked at for eviction.
+    static auto not_over(const Record& record, std::uint64_t generation) noexcept {
+        return [&record, generation] { return same_life(record, generation); };
+    }
+
     template <class Meant, class Change>
     static Done changed(Record& record, Nanos now, const Meant& meant, const Change& change) noexcept {
         const RecordTicks ticks(record);

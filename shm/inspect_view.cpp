@@ -21,12 +21,8 @@ std::string dumped(const Json& json) {
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
 }
 
-double seconds(Nanos duration) {
-    return static_cast<double>(duration.count()) / 1e9;
-}
-
 std::string seconds_text(Nanos duration) {
-    return fmt::format("{:.1f} s", seconds(duration));
+    return fmt::format("{:.1f} s", to_seconds(duration));
 }
 
 std::string window_text(Nanos window) {
@@ -34,7 +30,7 @@ std::string window_text(Nanos window) {
     if (window >= kDay && window % kDay == Nanos(0)) return fmt::format("{} d", window / kDay);
     constexpr Nanos kHour = std::chrono::hours(1);
     if (window >= kHour && window % kHour == Nanos(0)) return fmt::format("{} h", window / kHour);
-    return fmt::format("{} s", seconds(window));
+    return fmt::format("{} s", to_seconds(window));
 }
 
 const char* kind_name(Recorded kind) {
@@ -97,11 +93,11 @@ std::string InspectView::limiters(Nanos now) const {
         json.push_back({{"scope", limiter.scope},
                         {"name", limiter.name},
                         {"unit", unit_name(limiter.unit)},
-                        {"window_seconds", seconds(limiter.window)},
+                        {"window_seconds", to_seconds(limiter.window)},
                         {"limit", usage.limit},
                         {"used", usage.used},
                         {"remaining", usage.remaining},
-                        {"resets_in_seconds", seconds(usage.resets_in)}});
+                        {"resets_in_seconds", to_seconds(usage.resets_in)}});
         table.add(
             {printable(limiter.scope), printable(limiter.name), unit_name(limiter.unit),
              window_text(limiter.window), fmt::to_string(usage.limit), fmt::to_string(usage.used),
@@ -120,7 +116,7 @@ std::string InspectView::participants(Nanos now) const {
         json.push_back({{"slot", who.slot},
                         {"pid", who.pid},
                         {"role", who.role},
-                        {"joined_seconds_ago", seconds(now - who.joined)},
+                        {"joined_seconds_ago", to_seconds(now - who.joined)},
                         {"alive", who.alive}});
         table.add({fmt::to_string(who.slot), fmt::to_string(who.pid), printable(who.role),
                    seconds_text(now - who.joined) + " ago", who.alive ? "alive" : "dead"},
@@ -157,7 +153,7 @@ std::string InspectView::waiting(Nanos now) const {
                         {"name", waiter.name},
                         {"slot", waiter.participant},
                         {"priority", waiter.place.priority},
-                        {"since_seconds", seconds(since)}});
+                        {"since_seconds", to_seconds(since)}});
         table.add({printable(waiter.scope), printable(waiter.name), fmt::to_string(waiter.participant),
                    fmt::to_string(waiter.place.priority), seconds_text(since)});
     }
@@ -175,12 +171,12 @@ std::string InspectView::health(Nanos now) const {
         const Nanos cooldown = health.cooldown_until > now ? health.cooldown_until - now : Nanos(0);
         json.push_back({{"scope", entry.scope},
                         {"name", entry.name},
-                        {"cooldown_seconds", seconds(cooldown)},
+                        {"cooldown_seconds", to_seconds(cooldown)},
                         {"failures", health.failures},
                         {"successes", health.successes},
                         {"failures_in_a_row", health.failures_in_a_row},
-                        {"latency_avg_seconds", seconds(health.latency_avg)},
-                        {"ttft_avg_seconds", seconds(health.ttft_avg)},
+                        {"latency_avg_seconds", to_seconds(health.latency_avg)},
+                        {"ttft_avg_seconds", to_seconds(health.ttft_avg)},
                         {"samples", health.samples},
                         {"bytes_per_prompt_token", entry.learned.bytes_per_prompt_token},
                         {"completion_tokens", entry.learned.completion_tokens},
@@ -189,8 +185,8 @@ std::string InspectView::health(Nanos now) const {
             {printable(entry.scope), printable(entry.name),
              cooldown == Nanos(0) ? "-" : seconds_text(cooldown), fmt::to_string(health.failures),
              fmt::to_string(health.successes), fmt::to_string(health.failures_in_a_row),
-             fmt::format("{:.0f} ms", seconds(health.latency_avg) * 1e3),
-             fmt::format("{:.0f} ms", seconds(health.ttft_avg) * 1e3),
+             fmt::format("{:.0f} ms", to_seconds(health.latency_avg) * 1e3),
+             fmt::format("{:.0f} ms", to_seconds(health.ttft_avg) * 1e3),
              fmt::format("{:.2f}", entry.learned.bytes_per_prompt_token),
              fmt::format("{:.0f}", entry.learned.completion_tokens)},
             cooldown == Nanos(0) ? "" : kYellow);
@@ -231,7 +227,7 @@ std::string InspectView::recorder(Nanos now) const {
                         {"kind", kind_name(info.decided.kind)},
                         {"units", info.decided.units},
                         {"limiter", info.limiter.empty() ? Json() : Json(info.limiter)}});
-        table.add({fmt::format("{:.3f} s", seconds(now - time)), fmt::to_string(info.participant),
+        table.add({fmt::format("{:.3f} s", to_seconds(now - time)), fmt::to_string(info.participant),
                    kind_name(info.decided.kind), fmt::to_string(info.decided.units),
                    info.limiter.empty() ? "(evicted)" : printable(info.limiter)},
                   info.decided.kind == Recorded::refuse ? kYellow : "");
@@ -252,7 +248,7 @@ std::string InspectView::audit(Nanos now) {
         json.push_back({{"scope", info.scope},
                         {"name", info.name},
                         {"unit", unit_name(info.unit)},
-                        {"window_seconds", seconds(finding.limiter.window)},
+                        {"window_seconds", to_seconds(finding.limiter.window)},
                         {"limit", finding.limiter.limit},
                         {"worst_window", finding.worst},
                         {"worst_at_ns", finding.worst_at.count()},
@@ -298,8 +294,8 @@ std::string InspectView::hosts(Nanos now) const {
         const Nanos left = std::max(bucket.until - now, Nanos(0));
         buckets.push_back({{"bucket", index},
                            {"mode", to_string(bucket.mode)},
-                           {"lease_ends_in_seconds", seconds(left)},
-                           {"last_contact_seconds_ago", seconds(now - bucket.contact)},
+                           {"lease_ends_in_seconds", to_seconds(left)},
+                           {"last_contact_seconds_ago", to_seconds(now - bucket.contact)},
                            {"ever_had_contact", bucket.contact != Nanos(0)},
                            {"hosts", bucket.hosts}});
         contact.add({fmt::to_string(index), std::string(to_string(bucket.mode)), seconds_text(left),
@@ -316,7 +312,7 @@ std::string InspectView::hosts(Nanos now) const {
         limits.push_back({{"scope", limit.scope},
                           {"name", limit.name},
                           {"unit", unit},
-                          {"window_seconds", seconds(limit.window)},
+                          {"window_seconds", to_seconds(limit.window)},
                           {"limit", reading.full},
                           {"lease", reading.lease},
                           {"used", reading.used}});
@@ -338,7 +334,7 @@ std::string InspectView::info(Nanos now) const {
         return dumped({{"segment", segment_.name()},
                        {"size_bytes", info.size_bytes},
                        {"layout", fmt::format("{:016x}", info.fingerprint)},
-                       {"age_seconds", seconds(now - info.created)},
+                       {"age_seconds", to_seconds(now - info.created)},
                        {"limiters_max", info.limiters_max},
                        {"gauges_max", info.gauges_max},
                        {"healths_max", info.healths_max},

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "shm/segment_impl.hpp"
+#include "shm/window_access.hpp"
 
 namespace weir::shm {
 
@@ -142,8 +143,7 @@ AuditReport Inspector::audit() const {
             static_cast<std::uint32_t>(Life::generation_of(life_of(table, record)));
         limiter.limit = window.state.limit.load(std::memory_order_relaxed);  // ORDER(limit)
         // This host's part of a shared limit changes all the time; the whole is what it must never pass.
-        if (const Units full = window.lease.full.load(std::memory_order_relaxed))  // ORDER(limit)
-            limiter.limit = full;
+        if (const Units full = full_of(window)) limiter.limit = full;
         limiter.limit_since = nanos(window.limit_since);
         names.push_back(text_of(*key, table.text_words));
         limiter.window = names.back().window;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "shm/file_lock.hpp"
+#include "shm/gauge_access.hpp"
 #include "shm/segment_impl.hpp"
 #include "shm/window_access.hpp"
 
@@ -24,8 +25,7 @@ bool lives(const SharedLimit& limit) noexcept {
     if (limit.window != Nanos(0)) {
         return limit.limiter && still_lives(*limit.limiter.record, limit.limiter.generation);
     }
-    // ORDER(life): acquire; as in still_lives.
-    return limit.gauge && limit.gauge.record->life.load(std::memory_order_acquire) == limit.gauge.generation;
+    return lives(limit.gauge);
 }
 
 LeaseWords& words_of(const SharedLimit& limit) noexcept {
@@ -139,7 +139,7 @@ std::vector<SharedLimit> LeaseBoard::limits() const {
     };
     visit(Table::windows, [&](std::uint32_t index, std::uint64_t life, NameText text) {
         WindowRecord& record = segment_->window(index);
-        if (record.lease.full.load(kRelaxed) == 0) return;  // ORDER(lease): a parameter on its own
+        if (full_of(record) == 0) return;
         limits.push_back({std::move(text.scope),
                           std::move(text.name),
                           text.unit,
@@ -149,7 +149,7 @@ std::vector<SharedLimit> LeaseBoard::limits() const {
     });
     visit(Table::gauges, [&](std::uint32_t index, std::uint64_t life, NameText text) {
         GaugeRecord& record = segment_->gauge(index);
-        if (record.lease.full.load(kRelaxed) == 0) return;  // ORDER(lease): likewise
+        if (full_of(record) == 0) return;
         limits.push_back({std::move(text.scope),
                           std::move(text.name),
                           Unit::requests,

@@ -80,7 +80,7 @@ LimiterUsage usage_of(const WindowRecord& record, Nanos now, bool resets) noexce
     if (!sane(record, tick)) return {};
     const Usage usage = StandardWindow::look(record.state, tick);
     LimiterUsage result;
-    const Units full = record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): on its own
+    const Units full = full_of(record);
     result.limit = full != 0 ? full : usage.limit;
     result.lease = usage.limit;
     result.shared = full != 0;

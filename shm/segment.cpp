@@ -24,6 +24,14 @@ void check_limit(Units limit) {
         throw std::invalid_argument("limit: must be from 1 to 2^39 - 1");
 }
 
+/// The words of a record that is being made. `full` is 0 for a limit of this host alone.
+void begin_lease(LeaseWords& lease, Units full) noexcept {
+    lease.full.store(full, std::memory_order_relaxed);       // ORDER(parameters): before `life`
+    lease.wanted.store(0, std::memory_order_relaxed);        // ORDER(parameters)
+    lease.relieved.store(0, std::memory_order_relaxed);      // ORDER(parameters)
+    lease.barren_until.store(0, std::memory_order_relaxed);  // ORDER(parameters)
+}
+
 /// Window limiters are reused once nothing is left in their window.
 class WindowKeeper final : public RecordKeeper {
  public:
@@ -41,10 +49,7 @@ class WindowKeeper final : public RecordKeeper {
         WindowRecord& record = segment_.window(index);
         record.limit_since.store(static_cast<std::uint64_t>(now().count()),
                                  std::memory_order_relaxed);           // ORDER(limit): for the auditor
-        record.lease.full.store(full_, std::memory_order_relaxed);       // ORDER(parameters)
-        record.lease.wanted.store(0, std::memory_order_relaxed);         // ORDER(parameters)
-        record.lease.relieved.store(0, std::memory_order_relaxed);       // ORDER(parameters)
-        record.lease.barren_until.store(0, std::memory_order_relaxed);   // ORDER(parameters)
+        begin_lease(record.lease, full_);
         WindowGuard::renew(record, TickScale(window_, StandardGeometry::kTicks), limit_, now());
     }
 
@@ -73,11 +78,8 @@ class GaugeKeeper final : public RecordKeeper {
     /// gives it back (see Admitter).
     void prepare(std::uint32_t index) noexcept override {
         GaugeRecord& record = segment_.gauge(index);
-        record.max.store(max_, std::memory_order_relaxed);             // ORDER(parameters): before `life`
-        record.lease.full.store(full_, std::memory_order_relaxed);     // ORDER(parameters)
-        record.lease.wanted.store(0, std::memory_order_relaxed);       // ORDER(parameters)
-        record.lease.relieved.store(0, std::memory_order_relaxed);     // ORDER(parameters)
-        record.lease.barren_until.store(0, std::memory_order_relaxed); // ORDER(parameters)
+        record.max.store(max_, std::memory_order_relaxed);  // ORDER(parameters): before `life`
+        begin_lease(record.lease, full_);
     }
 
  private:
@@ -93,6 +95,11 @@ class LastingKeeper final : public RecordKeeper {
     bool retire(std::uint32_t) noexcept override { return false; }
     void prepare(std::uint32_t) noexcept override {}  // a record that has never lived is all zero
 };
+
+Found find_lasting(SegmentImpl& segment, Table which, const NameKey& key) {
+    LastingKeeper keeper;
+    return segment.find_or_make(which, key, keeper);
+}
 
 std::string role_of(const ParticipantRecord& record) {
     std::string role;
@@ -269,9 +276,7 @@ Gauge Segment::shared_gauge(std::string_view scope, std::string_view name, Units
 
 Line Segment::line(std::string_view scope, std::string_view name) {
     const TableView& table = impl_->table(Table::lines);
-    LastingKeeper keeper;
-    const Found found =
-        impl_->find_or_make(Table::lines, scoped_key(scope, name, table.text_words), keeper);
+    const Found found = find_lasting(*impl_, Table::lines, scoped_key(scope, name, table.text_words));
     return {&impl_->line(found.record), found.life};
 }
 
@@ -283,17 +288,13 @@ Line Segment::find_line(std::string_view scope, std::string_view name) const {
 
 Health Segment::health(std::string_view scope, std::string_view name) {
     const TableView& table = impl_->table(Table::healths);
-    LastingKeeper keeper;
-    const Found found =
-        impl_->find_or_make(Table::healths, scoped_key(scope, name, table.text_words), keeper);
+    const Found found = find_lasting(*impl_, Table::healths, scoped_key(scope, name, table.text_words));
     return {&impl_->health(found.record), found.life};
 }
 
 Counter Segment::counter(std::string_view name) {
     const TableView& table = impl_->table(Table::counters);
-    LastingKeeper keeper;
-    const Found found =
-        impl_->find_or_make(Table::counters, plain_key(name, table.text_words), keeper);
+    const Found found = find_lasting(*impl_, Table::counters, plain_key(name, table.text_words));
     return {&impl_->counter(found.record), found.life};
 }
 

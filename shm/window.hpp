@@ -38,6 +38,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -141,43 +142,21 @@ class Window {
     template <class Meant = Own>
     static Charged charge(State& state, std::uint64_t now, std::uint64_t units, Contention& contention,
                           const Meant& meant = {}) noexcept {
-        for (unsigned round = 0; round < kRoundsMax; ++round) {
-            const View view = view_at(state, now);
-            if (!meant()) return {Verdict::evicted, now, 0};
-            if (view.stale) continue;
-            if (view.corrupt) break;
-            const std::uint64_t room = G::kUnitMask - view.gross;
-            const std::uint64_t charged = units < room ? units : room;
-            if (take(state, {Verdict::admitted, view.tick, view.head}, charged)) {
-                return {Verdict::admitted, view.tick, charged};
-            }
-            ++contention.retries;
-        }
-        return {Verdict::corrupt, now, 0};
+        return charge_by(state, now, contention, meant, [&](auto&) { return std::optional(units); });
     }
 
     /// Charges what is free beyond `left` units of the limit. In one step: of several, one charges it.
     template <class Meant = Own>
     static Charged leave_only(State& state, std::uint64_t now, std::uint64_t left, Contention& contention,
-                         const Meant& meant = {}) noexcept {
-        for (unsigned round = 0; round < kRoundsMax; ++round) {
-            const View view = view_at(state, now);
-            if (!meant()) return {Verdict::evicted, now, 0};
-            if (view.stale) continue;
-            if (view.corrupt) break;
+                              const Meant& meant = {}) noexcept {
+        const auto free = [&](const View& view) -> std::optional<std::uint64_t> {
             const std::uint64_t credit = credits_since(state, view.tick - G::kTicks, view.tick);
-            const std::uint64_t most = state.limit.load(kRelaxed);  // ORDER(limit): as in offer
+            const std::uint64_t limit = state.limit.load(kRelaxed);  // ORDER(limit): as in offer
             const std::uint64_t used = view.gross > credit ? view.gross - credit : 0;
-            const std::uint64_t room = G::kUnitMask - view.gross;
-            if (left >= most || used >= most - left) return {Verdict::admitted, view.tick, 0};
-            const std::uint64_t more = most - left - used;
-            const std::uint64_t charged = more < room ? more : room;
-            if (take(state, {Verdict::admitted, view.tick, view.head}, charged)) {
-                return {Verdict::admitted, view.tick, charged};
-            }
-            ++contention.retries;
-        }
-        return {Verdict::corrupt, now, 0};
+            if (left >= limit || used >= limit - left) return std::nullopt;
+            return limit - left - used;
+        };
+        return charge_by(state, now, contention, meant, free);
     }
 
     /// Changes the head and nothing else: an admission that has read it before loses its CAS and looks again,
@@ -418,6 +397,27 @@ class Window {
         std::uint64_t found = state.credited.load(kRelaxed);
         while (found < tick && !state.credited.cas(found, tick, kRelaxed, kRelaxed)) {  // ORDER(credited)
         }
+    }
+
+    /// Charges what `wanted` makes of the window, as far as the sum can be told; nothing if it is empty.
+    template <class Meant, class Wanted>
+    static Charged charge_by(State& state, std::uint64_t now, Contention& contention, const Meant& meant,
+                             const Wanted& wanted) noexcept {
+        for (unsigned round = 0; round < kRoundsMax; ++round) {
+            const View view = view_at(state, now);
+            if (!meant()) return {Verdict::evicted, now, 0};
+            if (view.stale) continue;
+            if (view.corrupt) break;
+            const std::optional<std::uint64_t> units = wanted(view);
+            if (!units) return {Verdict::admitted, view.tick, 0};
+            const std::uint64_t room = G::kUnitMask - view.gross;
+            const std::uint64_t charged = *units < room ? *units : room;
+            if (take(state, {Verdict::admitted, view.tick, view.head}, charged)) {
+                return {Verdict::admitted, view.tick, charged};
+            }
+            ++contention.retries;
+        }
+        return {Verdict::corrupt, now, 0};
     }
 
     /// Whether `units` pass once what was given back in the window is subtracted.

@@ -2,21 +2,23 @@
 // stands behind it, and whoever it should have woken can be woken again.
 #include <catch2/catch.hpp>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
 #include "shm/lines.hpp"
-#include "shm/word.hpp"
 #include "stepped.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
 using namespace weir::shm;
 using weir::shm::test::Child;
+using weir::shm::test::load;
 using weir::shm::test::may_trace;
+using weir::shm::test::Progress;
 using weir::shm::test::ScratchName;
 using weir::shm::test::Shared;
 using weir::shm::test::Stepper;
+using weir::shm::test::Stop;
+using weir::shm::test::store;
 
 namespace {
 
@@ -25,18 +27,6 @@ constexpr std::uint64_t kStride = 97;
 #else
 constexpr std::uint64_t kStride = 1;
 #endif
-
-struct Board {
-    Word begun;
-    Word done;
-};
-
-std::uint64_t load(const Word& word) {
-    return word.load(std::memory_order_acquire);  // ORDER(board): pairs with store
-}
-void store(Word& word, std::uint64_t value) {
-    word.store(value, std::memory_order_release);  // ORDER(board): pairs with load
-}
 
 /// One process's part.
 struct Actor {
@@ -66,24 +56,17 @@ void wait_and_go(Actor& actor, Nanos t) {
     actor.lines.end();
 }
 
-/// Where a death may be.
-struct Death {
-    std::uintptr_t at;     // the instruction that is not executed any more
-    std::uint64_t visits;  // which of the times that the child comes to it this is; 0: at once
-};
-
 class Stage {
  public:
     Stage() { behind_.lines.begin(now()); }
 
     std::uint64_t kill_after_each() {
         std::uint64_t instructions = 0;
-        for (const Death& death : rehearse(instructions)) {
+        for (const Stop& death : rehearse(instructions)) {
             const Nanos t = prepare();
             Child child([&] { return play(t); });
             Stepper stepper(child);
-            REQUIRE(stepper.run_to(start_, 1));
-            if (death.visits != 0) REQUIRE(stepper.run_to(death.at, death.visits));
+            stepper.run_to(start_, death);
             stepper.kill();
             check(t);
         }
@@ -94,16 +77,16 @@ class Stage {
     int play(Nanos t) {
         Actor actor(scratch_, "stepped");
         weir::shm::test::stop_for_tracer();
-        store(board_->begun, 1);
+        store(progress_->begun, 1);
         wait_and_go(actor, t);
-        store(board_->done, 1);
+        store(progress_->done, 1);
         ::_exit(0);
     }
 
     /// The one behind waits, asleep.
     Nanos prepare() {
-        store(board_->begun, 0);
-        store(board_->done, 0);
+        store(progress_->begun, 0);
+        store(progress_->done, 0);
         const Nanos t = now();
         behind_.lines.look(t);
         behind_.lines.step_back();
@@ -113,20 +96,15 @@ class Stage {
 
     static Place place_of_behind(Nanos t) { return {128, t - std::chrono::seconds(2)}; }
 
-    std::vector<Death> rehearse(std::uint64_t& instructions) {
-        std::vector<Death> deaths;
-        std::map<std::uintptr_t, std::uint64_t> visits;
+    std::vector<Stop> rehearse(std::uint64_t& instructions) {
+        std::vector<Stop> deaths;
         const Nanos t = prepare();
         Child child([&] { return play(t); });
         Stepper stepper(child);
-        while (load(board_->begun) == 0) REQUIRE(stepper.step());
-        start_ = stepper.at();
-        deaths.push_back({start_, 0});
-        while (load(board_->done) == 0) {
-            REQUIRE(stepper.step());
-            const std::uint64_t visit = ++visits[stepper.at()];
-            if (++instructions % kStride == 0) deaths.push_back({stepper.at(), visit});
-        }
+        start_ = stepper.walk(*progress_, [&](const Stop& here) {
+            if (++instructions % kStride == 0) deaths.push_back(here);
+        });
+        deaths.insert(deaths.begin(), start_);
         stepper.kill();
         check(t);
         return deaths;
@@ -150,10 +128,10 @@ class Stage {
     static constexpr Nanos kReapEvery = std::chrono::seconds(1);
 
     const ScratchName scratch_;
-    const Shared<Board> board_;
+    const Shared<Progress> progress_;
     Actor behind_{scratch_, "behind"};
     Actor other_{scratch_, "other"};
-    std::uintptr_t start_ = 0;
+    Stop start_{};
     std::int64_t rounds_ = 0;
 };
 

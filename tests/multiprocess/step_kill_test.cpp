@@ -17,7 +17,6 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -29,10 +28,14 @@
 
 using namespace weir::shm;
 using weir::shm::test::Child;
+using weir::shm::test::load;
 using weir::shm::test::may_trace;
+using weir::shm::test::Progress;
 using weir::shm::test::ScratchName;
 using weir::shm::test::Shared;
 using weir::shm::test::Stepper;
+using weir::shm::test::Stop;
+using weir::shm::test::store;
 
 namespace {
 
@@ -44,19 +47,11 @@ constexpr Units kFlights = 3;
 constexpr Units kChildA = 4;  // what the child asks for
 constexpr Units kChildB = 2;
 
-/// What the child says of itself, for the tracer to read between two instructions.
+/// What the child says of itself.
 struct Board {
-    Word begun;
+    Progress progress;
     Word admitted;  // its decision has returned, and it knows that it was admitted
-    Word done;
 };
-
-std::uint64_t load(const Word& word) {
-    return word.load(std::memory_order_acquire);  // ORDER(board): pairs with store
-}
-void store(Word& word, std::uint64_t value) {
-    word.store(value, std::memory_order_release);  // ORDER(board): pairs with load
-}
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::uint64_t kStride = 499;
@@ -102,9 +97,9 @@ void run_child(const std::string& name, const Scene& scene, Nanos t, Board& boar
     Actor actor(name, "stepped");
     scene.prepare(actor, t);
     weir::shm::test::stop_for_tracer();
-    store(board.begun, 1);
+    store(board.progress.begun, 1);
     scene.stepped(actor, t, board);
-    store(board.done, 1);
+    store(board.progress.done, 1);
     ::_exit(0);
 }
 
@@ -194,8 +189,7 @@ class Bytes {
 /// Where a death may be: after `instructions` instructions of the scene.
 struct Death {
     std::uint64_t instructions;
-    std::uintptr_t at;      // the instruction that is not executed any more
-    std::uint64_t visits;   // which of the times that the scene comes to it this is
+    Stop stop;
 };
 
 /// One scene over and over, in a segment of its own.
@@ -210,8 +204,7 @@ class Stage {
             const Nanos t = next_time();
             Child child([&] { return play(t); });
             Stepper stepper(child);
-            REQUIRE(stepper.run_to(start_, 1));
-            if (death.visits != 0) REQUIRE(stepper.run_to(death.at, death.visits));
+            stepper.run_to(start_, death.stop);
             stepper.kill();
             check_survivors(survivor_, t + scene_.survivor_later, load(board_->admitted) == 1,
                             death.instructions);
@@ -230,32 +223,28 @@ class Stage {
 
     /// Every round has windows of its own, far from the last one's, and an empty board.
     Nanos next_time() {
-        store(board_->begun, 0);
+        store(board_->progress.begun, 0);
         store(board_->admitted, scene_.admits_stepped ? 0 : 2);
-        store(board_->done, 0);
+        store(board_->progress.done, 0);
         return now() + ++rounds_ * 4 * kWindow;
     }
 
     /// Steps through the scene once, to its end, and chooses the deaths.
     std::vector<Death> rehearse() {
         std::vector<Death> deaths;
-        std::map<std::uintptr_t, std::uint64_t> visits;
         const Nanos t = next_time();
         Child child([&] { return play(t); });
         Stepper stepper(child);
-        while (load(board_->begun) == 0) REQUIRE(stepper.step());
-        start_ = stepper.at();
         Bytes bytes(scratch_.name);
-        deaths.push_back({0, start_, 0});
-        while (load(board_->done) == 0) {
-            REQUIRE(stepper.step());
+        start_ = stepper.walk(board_->progress, [&](const Stop& here) {
             ++instructions_;
-            const std::uintptr_t at = stepper.at();
-            const Death death{instructions_, at, ++visits[at]};
             const bool changed = bytes.changed();
             if (changed) ++changes_;
-            if (changed || scene_.every || instructions_ % kStride == 0) deaths.push_back(death);
-        }
+            if (changed || scene_.every || instructions_ % kStride == 0) {
+                deaths.push_back({instructions_, here});
+            }
+        });
+        deaths.insert(deaths.begin(), {0, start_});
         stepper.kill();
         check_survivors(survivor_, t + scene_.survivor_later, load(board_->admitted) == 1, instructions_);
         return deaths;
@@ -265,7 +254,7 @@ class Stage {
     const ScratchName scratch_;
     const Shared<Board> board_;
     Actor survivor_;
-    std::uintptr_t start_ = 0;
+    Stop start_{};
     std::uint64_t rounds_ = 0;
     std::uint64_t instructions_ = 0;
     std::uint64_t changes_ = 0;

@@ -6,11 +6,14 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
+#include <catch2/catch.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 
 #include "crew.hpp"
+#include "shm/word.hpp"
 
 namespace weir::shm::test {
 
@@ -36,6 +39,25 @@ inline void stop_for_tracer() {
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(97);
     ::raise(SIGSTOP);
 }
+
+/// What the child says of itself, for the tracer to read between two instructions.
+struct Progress {
+    Word begun;  // what is stepped
+    Word done;
+};
+
+inline std::uint64_t load(const Word& word) {
+    return word.load(std::memory_order_acquire);  // ORDER(board): pairs with store
+}
+inline void store(Word& word, std::uint64_t value) {
+    word.store(value, std::memory_order_release);  // ORDER(board): pairs with load
+}
+
+/// A place on a child's way.
+struct Stop {
+    std::uintptr_t at;     // the instruction that is not executed any more
+    std::uint64_t visits;  // which of the times that the child comes to it this is; 0: at the beginning
+};
 
 /// The tracer's side. The child must call stop_for_tracer().
 class Stepper {
@@ -67,6 +89,27 @@ class Stepper {
             if (at() != address) return false;
         }
         return true;
+    }
+
+    /// Steps through what the child does between `begun` and `done`, and calls `each` after each instruction
+    /// with where it stands then. Returns where it has begun.
+    template <class Each>
+    Stop walk(const Progress& progress, const Each& each) {
+        while (load(progress.begun) == 0) REQUIRE(step());
+        const Stop start{at(), 0};
+        std::map<std::uintptr_t, std::uint64_t> visits;
+        while (load(progress.done) == 0) {
+            REQUIRE(step());
+            const std::uintptr_t here = at();
+            each(Stop{here, ++visits[here]});
+        }
+        return start;
+    }
+
+    /// Runs another child, which does the same, from its start to `stop`.
+    void run_to(const Stop& start, const Stop& stop) {
+        REQUIRE(run_to(start.at, 1));
+        if (stop.visits != 0) REQUIRE(run_to(stop.at, stop.visits));
     }
 
     /// Kills it where it stands.
