@@ -7,7 +7,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <cstdio>
 #include <optional>
-#include <random>
 
 #include "loadtest/crew.hpp"
 #include "loadtest/plan.hpp"
@@ -16,6 +15,7 @@
 #include "loadtest/report.hpp"
 #include "loadtest/router_caller.hpp"
 #include "loadtest/worker.hpp"
+#include "router/random.hpp"
 #include "shm/clock.hpp"
 
 namespace weir::loadtest {
@@ -31,10 +31,6 @@ struct Record {
     std::optional<Pace> pace;
 };
 
-Nanos nanos(double seconds) {
-    return std::chrono::duration_cast<Nanos>(std::chrono::duration<double>(seconds));
-}
-
 /// Every request of a batch needs a connection, and in router mode there may be one to each upstream.
 void raise_descriptor_limit() {
     rlimit limit{};
@@ -43,22 +39,18 @@ void raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-std::uint64_t random_seed() {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32) | device();
-}
-
 /// In a working process.
 void work(const Options& options, const Plan& plan, int socket) {
     asio::io_context io(1);
     std::unique_ptr<Caller> caller;
     if (options.mode == Mode::proxy) {
-        caller = std::make_unique<ProxyCaller>(io, plan.proxies, options.instances, options.api_key,
-                                               nanos(options.timeout_seconds), random_seed());
+        const Nanos timeout = shm::from_seconds(options.timeout_seconds);
+        caller = std::make_unique<ProxyCaller>(io, plan.proxies, options.instances, options.api_key, timeout,
+                                               router::random_seed());
     } else {
-        caller = std::make_unique<RouterCaller>(io, plan.config, options.instances, random_seed());
+        caller = std::make_unique<RouterCaller>(io, plan.config, options.instances, router::random_seed());
     }
-    Worker(io, *caller, socket, options.model, random_seed()).run();
+    Worker(io, *caller, socket, options.model, router::random_seed()).run();
 }
 
 /// Asks for one ledger, with or without its list of arrivals. Throws if that cannot be had.
@@ -100,7 +92,7 @@ Record run_batches(const Options& options, Crew& crew, std::FILE* out) {
     Record record;
     Progress progress(stderr);
     for (unsigned i = 0; i < options.batches; ++i) {
-        if (i > 0) pause(crew, nanos(options.pause_seconds), progress);
+        if (i > 0) pause(crew, shm::from_seconds(options.pause_seconds), progress);
         record.started.push_back(std::time(nullptr));
         fmt::print(out, "{}", batch_trigger_line(record.started.back()));
         std::fflush(out);
@@ -117,7 +109,7 @@ Record run_batches(const Options& options, Crew& crew, std::FILE* out) {
 /// than so many.
 Nanos slice_of(const Options& options, Nanos window) {
     constexpr int kSlicesMax = 10'000;
-    return std::max({window / kTicksPerWindow, nanos(options.seconds) / kSlicesMax, Nanos(1)});
+    return std::max({window / kTicksPerWindow, shm::from_seconds(options.seconds) / kSlicesMax, Nanos(1)});
 }
 
 Record run_open_loop(const Options& options, Crew& crew, Nanos window, std::FILE* out) {
@@ -127,8 +119,9 @@ Record run_open_loop(const Options& options, Crew& crew, Nanos window, std::FILE
     const std::time_t begin = std::time(nullptr);
     fmt::print(out, "{} requests, {} a second\n", requests, *options.rate);
     std::fflush(out);
-    OpenLoop loop = crew.run_open_loop(requests, nanos(1 / *options.rate), slice_of(options, window),
-                                       [&](std::uint64_t done) { progress.show(done, requests); });
+    const auto show = [&](std::uint64_t done) { progress.show(done, requests); };
+    OpenLoop loop =
+        crew.run_open_loop(requests, shm::from_seconds(1 / *options.rate), slice_of(options, window), show);
     progress.clear();
     record.batches = std::move(loop.slices);
     const Nanos first = record.batches.front().start;
@@ -136,7 +129,7 @@ Record run_open_loop(const Options& options, Crew& crew, Nanos window, std::FILE
         const auto since = std::chrono::floor<std::chrono::seconds>(slice.start - first);
         record.started.push_back(begin + since.count());
     }
-    const Nanos lasted = std::max(record.batches.back().end - first, nanos(options.seconds));
+    const Nanos lasted = std::max(record.batches.back().end - first, shm::from_seconds(options.seconds));
     record.pace = Pace{*options.rate, static_cast<double>(loop.latencies.count()) * 1e9 /
                                           static_cast<double>(lasted.count()), loop.latencies};
     fmt::print(out, "{}", pace_text(*record.pace));

@@ -15,6 +15,10 @@ namespace {
 
 constexpr std::string_view kEventStream = "text/event-stream";
 
+router::ApiError broken_off(TransportError failure) {
+    return {502, std::string(to_string(failure)) + ".", "api_connection_error", {}, {}};
+}
+
 }  // namespace
 
 void AnswerWriter::begin(const Terms& terms) noexcept {
@@ -46,11 +50,7 @@ Task<void> AnswerWriter::relay(Call& call, std::string_view own_fields, Served& 
     const bool wait = call.content_length() > 0 && call.pieces().empty() && !answer.done();
     if (wait) failure = co_await call.next();
     if (failure != TransportError::none) {
-        router::ApiError error;
-        error.status = 502;
-        error.type = "api_connection_error";
-        error.message = std::string(to_string(failure)) + ".";
-        co_return co_await write(to_answer(error), own_fields, served);
+        co_return co_await write(to_answer(broken_off(failure)), own_fields, served);
     }
     const bool chunked = append_relayed_head(call, own_fields);
     served.status = answer.status();
@@ -104,12 +104,8 @@ Task<bool> AnswerWriter::write_pieces(Call& call, bool chunked, Served& served) 
 Task<void> AnswerWriter::break_off(Call& call, TransportError failure, bool chunked) {
     const std::string_view type = call.answer().fields().get("content-type");
     if (type.substr(0, kEventStream.size()) != kEventStream) co_return;  // only the cut tells
-    router::ApiError error;
-    error.status = 502;
-    error.type = "api_connection_error";
-    error.message = std::string(to_string(failure)) + ".";
     // The upstream may have stopped within a line.
-    const std::string event = fmt::format("\n\ndata: {}\n\n", router::to_json(error));
+    const std::string event = fmt::format("\n\ndata: {}\n\n", router::to_json(broken_off(failure)));
     out_ = chunked ? fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", event.size(), event) : event;
     pieces_.assign(1, asio::buffer(out_));
     co_await write_out();

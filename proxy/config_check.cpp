@@ -67,7 +67,7 @@ class Gatherer {
 
 std::string window_text(const EffectiveLimit& limit) {
     if (limit.window == shm::Nanos{}) return "at any moment";
-    return fmt::format("in {:g} s", std::chrono::duration<double>(limit.window).count());
+    return fmt::format("in {:g} s", shm::to_seconds(limit.window));
 }
 
 }  // namespace
@@ -119,7 +119,7 @@ std::string limits_json(const std::vector<EffectiveLimit>& limits,
                       {"unit", limit.unit},
                       {"limit", limit.limit}};
         if (limit.window != shm::Nanos{}) {
-            entry["window_seconds"] = std::chrono::duration<double>(limit.window).count();
+            entry["window_seconds"] = shm::to_seconds(limit.window);
         }
         list.push_back(std::move(entry));
     }

@@ -100,7 +100,7 @@ PlainAnswer health(router::Router& router, shm::Nanos now) {
                       {"api_base", deployment.config().api_base}};
         if (cooling) {
             entry["cooldown_seconds"] =
-                std::chrono::duration<double>(record.cooldown_until - now).count();
+                shm::to_seconds(record.cooldown_until - now);
         }
         (cooling ? unhealthy : healthy).push_back(entry);
     });

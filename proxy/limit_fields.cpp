@@ -55,7 +55,7 @@ std::optional<shm::Nanos> parse_seconds(std::string_view text) noexcept {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
     if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
     if (!(seconds >= 0 && seconds <= 86400)) return std::nullopt;
-    return std::chrono::duration_cast<shm::Nanos>(std::chrono::duration<double>(seconds));
+    return shm::from_seconds(seconds);
 }
 
 std::string go_duration(shm::Nanos duration) {

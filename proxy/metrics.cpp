@@ -109,7 +109,7 @@ void write_limiters(std::string& page, const shm::Segment& segment, shm::Nanos n
             fmt::format_to(std::back_inserter(page),
                            "{}{{scope=\"{}\",name=\"{}\",unit=\"{}\",window_seconds=\"{:g}\"}} {}\n", name,
                            label_value(info.scope), label_value(info.name), shm::unit_name(info.unit),
-                           std::chrono::duration<double>(info.window).count(), value(info.usage));
+                           shm::to_seconds(info.window), value(info.usage));
         }
     };
     rows("weir_limit_units", "What a limit allows in its window",
@@ -206,7 +206,7 @@ void Metrics::add(Cell& cell, std::string_view name, std::uint64_t amount, const
 template <class MakeLabels>
 void Metrics::observe(Histogram& histogram, const HistogramNames& names, shm::Nanos duration,
                       const MakeLabels& labels) {
-    const double seconds = std::chrono::duration<double>(duration).count();
+    const double seconds = shm::to_seconds(duration);
     std::size_t bucket = 0;
     while (bucket < kBuckets.size() && seconds > kBuckets[bucket]) ++bucket;
     add(histogram.buckets[bucket], names.bucket, 1,

@@ -3,24 +3,16 @@
 #include "proxy/command_line.hpp"
 
 namespace weir::proxy {
-namespace {
-
-shm::Nanos nanos(double seconds) {
-    return std::chrono::duration_cast<shm::Nanos>(std::chrono::duration<double>(seconds));
-}
-
-}  // namespace
-
 router::LoadedConfig load(const Options& options) {
     router::LoadedConfig loaded = options.model.empty()
                                       ? router::load_config(options.config)
                                       : router::parse_config(quick_config(options));
     router::RouterConfig& config = loaded.config;
-    if (options.request_timeout_seconds) config.timeout = nanos(*options.request_timeout_seconds);
+    if (options.request_timeout_seconds) config.timeout = shm::from_seconds(*options.request_timeout_seconds);
     if (options.keepalive_timeout_seconds) {
-        config.weir.clients.idle_timeout = nanos(*options.keepalive_timeout_seconds);
+        config.weir.clients.idle_timeout = shm::from_seconds(*options.keepalive_timeout_seconds);
     }
-    if (options.drain_seconds) config.weir.drain = nanos(*options.drain_seconds);
+    if (options.drain_seconds) config.weir.drain = shm::from_seconds(*options.drain_seconds);
     return loaded;
 }
 

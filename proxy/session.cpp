@@ -176,8 +176,7 @@ std::optional<router::RequestFacts> Session::read_facts(const Route& route, std:
     auto read = form_type.empty() ? reader_.read(intake_.body(), where)
                                   : router::read_form(intake_.body(), form_type, where);
     if (auto* facts = std::get_if<router::RequestFacts>(&read)) return std::move(*facts);
-    const auto& bad = std::get<router::BadRequest>(read);
-    error = {400, bad.message, "invalid_request_error", std::string(bad.param), {}};
+    error = router::to_error(std::get<router::BadRequest>(read));
     return std::nullopt;
 }
 

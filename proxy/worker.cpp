@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <random>
 #include <stdexcept>
 
 #include "proxy/log.hpp"
 #include "proxy/service_manager.hpp"
 #include "proxy/signals.hpp"
+#include "router/random.hpp"
 
 namespace weir::proxy {
 namespace {
@@ -24,11 +24,6 @@ LogFormat log_format(const Options& options, const router::RouterConfig& config)
     return *options.access_log == "json" ? LogFormat::json : LogFormat::off;
 }
 
-std::uint64_t random_seed() {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32) | device();
-}
-
 }  // namespace
 
 Worker::Worker(const Options& options, const router::RouterConfig& config, int listening,
@@ -36,7 +31,7 @@ Worker::Worker(const Options& options, const router::RouterConfig& config, int l
     : options_(options),
       router_options_{role, 0},
       service_{router::Pulse(io_), std::make_shared<Setup>(io_, config, router_options_),
-               AccessLog(log_format(options, config), STDOUT_FILENO), IdSource(random_seed()),
+               AccessLog(log_format(options, config), STDOUT_FILENO), IdSource(router::random_seed()),
                client_tls(options)},
       server_(io_, service_, listening),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),

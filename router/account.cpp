@@ -5,11 +5,6 @@
 
 namespace weir::router {
 
-void Account::estimate(const shm::LearnedEstimate& learned) noexcept {
-    learned_ = learned;
-    bill_ = Bill(size_, learned_);
-}
-
 bool Account::place(shm::Segment& segment, shm::Participant& participant,
                     std::span<Deployment* const> candidates, shm::Nanos now, NoPlace& refusal) {
     placement_ = router::place(segment, participant, candidates, unpaid(), bill_, now, refusal);
@@ -78,7 +73,7 @@ shm::Units Account::units(const Scope& scope, const Costs& costs, CostPolicy pol
     if (scope.unit == shm::Unit::requests) return counted ? 1 : 0;
     if (!spent.worked) return 0;
     if (spent.usage) return units_for(scope.unit, exact_cost(*spent.usage, size_, policy));
-    const Estimate seen = interrupted_cost({}, size_, spent.seen, learned_, policy);
+    const Estimate seen = interrupted_cost({}, size_, spent.seen, bill_.learned(), policy);
     return std::max(reserved_for(scope, costs), units_for(scope.unit, seen));
 }
 

@@ -32,7 +32,7 @@ class Account {
         : size_(size), caller_(caller) {}
 
     /// Estimates the cost at a model group, by what has been learned of it.
-    void estimate(const shm::LearnedEstimate& learned) noexcept;
+    void estimate(const shm::LearnedEstimate& learned) noexcept { bill_ = Bill(size_, learned); }
     const Bill& bill() const noexcept { return bill_; }
     const RequestSize& size() const noexcept { return size_; }
 
@@ -74,7 +74,6 @@ class Account {
 
     RequestSize size_;
     CallerLimits caller_;
-    shm::LearnedEstimate learned_;
     Bill bill_;
     shm::Ticket callers_;  // the first attempt's, once there is another: it has the caller's charges
     Placement placement_;  // the latest attempt's

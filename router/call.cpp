@@ -167,8 +167,7 @@ Search::Terms Call::terms() const {
     terms.began = shm::now();
     shm::Nanos patience = router_.config_.weir.queue.max_wait;
     if (facts.max_wait_seconds) {
-        patience = std::chrono::duration_cast<shm::Nanos>(
-            std::chrono::duration<double>(std::min(*facts.max_wait_seconds, kWaitSecondsMost)));
+        patience = shm::from_seconds(std::min(*facts.max_wait_seconds, kWaitSecondsMost));
     }
     terms.give_up_at = terms.began + request_.max_wait.value_or(patience);
     return terms;
@@ -216,10 +215,7 @@ Task<TransportError> Call::send() {
 shm::Nanos Call::patience() const {
     const DeploymentConfig& config = account_.deployment()->config();
     const auto& facts = *request_.facts;
-    if (facts.timeout_seconds) {
-        return std::chrono::duration_cast<shm::Nanos>(std::chrono::duration<double>(
-            std::min(*facts.timeout_seconds, 86400.0)));
-    }
+    if (facts.timeout_seconds) return shm::from_seconds(std::min(*facts.timeout_seconds, 86400.0));
     const RouterConfig& general = router_.config_;
     if (facts.stream && config.stream_timeout) return *config.stream_timeout;
     if (config.timeout) return *config.timeout;

@@ -15,12 +15,16 @@ constexpr int kRingsAtOnce = 64;
 }  // namespace
 
 Doorbell::Doorbell(asio::io_context& io, std::string house, std::uint32_t own, std::function<void()> on_ring)
+    : Doorbell(io, std::move(house), std::move(on_ring)) {
+    hang(own);
+}
+
+Doorbell::Doorbell(asio::io_context& io, std::string house, std::function<void()> on_ring)
     : socket_(io), house_(std::move(house)), on_ring_(std::move(on_ring)) {
     ErrorCode error;
     socket_.open(Protocol(), error);
     if (!error) socket_.non_blocking(true, error);
-    if (!error) socket_.bind(address(own), error);
-    there_ = !error;
+    if (error) socket_.close(error);  // deaf and mute
 }
 
 Doorbell::~Doorbell() { *self_ = nullptr; }
@@ -32,6 +36,13 @@ Doorbell::Protocol::endpoint Doorbell::address(std::uint32_t who) const {
     const std::size_t cut = house_.size() > kHouseMax ? house_.size() - kHouseMax : 0;
     return Protocol::endpoint(std::string(1, '\0') +
                               fmt::format("weir/{}/{}", std::string_view(house_).substr(cut), who));
+}
+
+bool Doorbell::hang(std::uint32_t own) {
+    ErrorCode error;
+    socket_.bind(address(own), error);
+    there_ = !error;
+    return there_;
 }
 
 void Doorbell::listen() {

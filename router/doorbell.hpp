@@ -24,9 +24,14 @@ class Doorbell {
     /// Number `own` of those who share `house`; the numbers tell them apart. `on_ring` is called while
     /// it listens, once for all rings that have come.
     Doorbell(asio::io_context& io, std::string house, std::uint32_t own, std::function<void()> on_ring);
+    /// With no number yet: it can ring, and nobody can ring it.
+    Doorbell(asio::io_context& io, std::string house, std::function<void()> on_ring);
     ~Doorbell();
     Doorbell(const Doorbell&) = delete;
     Doorbell& operator=(const Doorbell&) = delete;
+
+    /// Takes the number `own`, which it must not have yet. False if that is not possible.
+    bool hang(std::uint32_t own);
 
     /// Only while it listens does it keep the io_context from running out of work.
     void listen();

@@ -21,7 +21,7 @@ std::string_view trimmed(std::string_view text) noexcept {
 
 std::optional<Nanos> from_seconds(double seconds) noexcept {
     if (!(seconds >= 0)) return std::nullopt;
-    const double most = std::chrono::duration<double>(kLongest).count();
+    const double most = shm::to_seconds(kLongest);
     return Nanos(std::llround(std::min(seconds, most) * 1e9));
 }
 

@@ -191,14 +191,12 @@ std::string in_words(shm::Unit unit) {
     return words;
 }
 
-double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
-
 /// The limit that refused, and how much it allows.
 std::string which_limit(const NoPlace& refusal) {
     if (refusal.scope != nullptr) {
         const Scope& scope = *refusal.scope;
         return fmt::format("{} '{}' allows {} {} in {:g} s{}", scope.kind, scope.name, scope.limit,
-                           in_words(scope.unit), seconds(scope.window),
+                           in_words(scope.unit), shm::to_seconds(scope.window),
                            refusal.by_share ? ", and this priority has had its share" : "");
     }
     const Hold& hold = *refusal.hold;
@@ -278,7 +276,7 @@ ApiError to_error(const NoPlace& refusal, std::string_view model) {
                                     what, model);
     } else if (refusal.retry_after) {
         error.message = fmt::format("Rate limit exceeded: {}. Try again in {:.3f} seconds. Passed model={}",
-                                    what, seconds(*refusal.retry_after), model);
+                                    what, shm::to_seconds(*refusal.retry_after), model);
     } else {
         error.message = fmt::format("Rate limit exceeded: {}. Passed model={}", what, model);
     }

@@ -32,6 +32,8 @@ class Bill {
     Bill(const RequestSize& size, const shm::LearnedEstimate& learned) noexcept
         : size_(size), learned_(learned), sum_(estimate_costs(size, learned, CostPolicy::sum)) {}
 
+    /// What was known of the model's answers when it was made.
+    const shm::LearnedEstimate& learned() const noexcept { return learned_; }
     /// By the policy of the caller's limits: sum.
     const Costs& caller() const noexcept { return sum_; }
     /// By the policy of a deployment, mostly the same.

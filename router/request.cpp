@@ -461,6 +461,10 @@ RequestReader::~RequestReader() = default;
 RequestReader::RequestReader(RequestReader&&) noexcept = default;
 RequestReader& RequestReader::operator=(RequestReader&&) noexcept = default;
 
+ApiError to_error(const BadRequest& bad) {
+    return {400, bad.message, "invalid_request_error", std::string(bad.param), {}};
+}
+
 std::variant<RequestFacts, BadRequest> RequestReader::read(std::string_view body, ModelIn where) {
     if (body.empty()) return BadRequest{"Invalid JSON payload: the body is empty", "request_body"};
     auto& buffer = impl_->buffer;

@@ -18,6 +18,8 @@
 #include <variant>
 #include <vector>
 
+#include "router/api_error.hpp"
+
 namespace weir::router {
 
 /// Bytes [begin, end) of a body.
@@ -76,6 +78,9 @@ struct BadRequest {
     std::string message;
     std::string_view param;  ///< the field at fault, or "request_body"; static storage
 };
+
+/// `bad` for the client.
+ApiError to_error(const BadRequest& bad);
 
 /// Where the name of the model is: paths such as /engines/{model}/… make it optional in the body.
 enum class ModelIn : std::uint8_t { body, path };

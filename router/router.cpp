@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "router/call.hpp"
+#include "router/random.hpp"
 #include "router/wildcard.hpp"
 
 namespace weir::router {
@@ -15,12 +16,6 @@ shm::SegmentOptions segment_options(const WeirSettings& settings) {
     options.name = settings.segment;
     options.size_bytes = settings.segment_size;
     return options;
-}
-
-std::uint64_t seed_or_random(std::uint64_t seed) {
-    if (seed != 0) return seed;
-    std::random_device device;
-    return (std::uint64_t{device()} << 32) | device();
 }
 
 /// Dead processes are looked for this often; their share of the in-flight gauges is then free.
@@ -34,7 +29,7 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
       segment_(shm::Segment::open(segment_options(config.weir))),
       participant_(segment_.join(options.role)),
       pulse_(io),
-      random_(seed_or_random(options.seed)),
+      random_(options.seed != 0 ? options.seed : random_seed()),
       wait_room_(io, segment_, participant_, config_.weir.queue.max_depth) {
     if (config_.weir.redis.enabled()) {
         segment_.set_shared(true);
@@ -191,7 +186,7 @@ Task<Reply> Router::complete(std::string body, std::string endpoint) {
     const auto read = reader_.read(body);
     if (const auto* bad = std::get_if<BadRequest>(&read)) {
         reply.status = 400;
-        reply.body = to_json({400, bad->message, "invalid_request_error", std::string(bad->param), {}});
+        reply.body = to_json(to_error(*bad));
         co_return reply;
     }
     Request request;

@@ -15,8 +15,6 @@ constexpr Outcome kRefused{Kind::rate_limited, Source::none, Retry::no, false};
 constexpr Outcome kWrongTags{Kind::bad_request, Source::client, Retry::no, false};
 constexpr Outcome kTooLong{Kind::context_window, Source::client, Retry::no, false};
 
-double seconds(shm::Nanos duration) { return std::chrono::duration<double>(duration).count(); }
-
 ApiError throttled(shm::Nanos retry_after, std::string message) {
     return {429, std::move(message), "throttling_error", {}, std::max(retry_after, shm::Nanos(1))};
 }
@@ -41,13 +39,13 @@ ApiError all_cooling(std::string_view group, shm::Nanos until) {
     return throttled(until, fmt::format("No deployments available for selected model, all are cooling "
                                         "down, after failures or until a used-up quota is back. "
                                         "Try again in {:.3f} seconds. Passed model={}",
-                                        seconds(until), group));
+                                        shm::to_seconds(until), group));
 }
 
 ApiError others_first(std::string_view group, shm::Nanos until) {
     return throttled(until, fmt::format("Rate limit exceeded: other requests wait for capacity already. "
                                         "Try again in {:.3f} seconds. Passed model={}",
-                                        seconds(until), group));
+                                        shm::to_seconds(until), group));
 }
 
 LaneName lane_of(const Scope& scope) noexcept {
@@ -172,7 +170,7 @@ Task<Outcome> Search::wait() {
         case WaitRoom::End::placed: co_return Outcome{};
         case WaitRoom::End::deadline:
             error_.message = fmt::format("Gave up after waiting {:.3f} s for capacity. {}",
-                                         seconds(shm::now() - terms_.began), error_.message);
+                                         shm::to_seconds(shm::now() - terms_.began), error_.message);
             break;
         case WaitRoom::End::full:
             error_.message = fmt::format("{} requests wait for capacity already, and no more may. {}",

@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/local/datagram_protocol.hpp>
 #include <cstdio>
-#include <random>
 
+#include "router/random.hpp"
 #include "router/redis/lease_script.hpp"
 
 namespace weir::router {
@@ -19,6 +18,9 @@ constexpr shm::Nanos kElectEvery = std::chrono::milliseconds(200);
 /// Who waits for a lease looks this often whether there is one, unless the coordinator is in the same
 /// process.
 constexpr std::chrono::milliseconds kLookEvery{1};
+
+/// The coordinator's number at the doorbell. Where that does not ring, it finds out by itself a little later.
+constexpr std::uint32_t kCoordinatorsBell = 0;
 
 /// FNV-1a: every host must put a limit into the same bucket.
 std::uint64_t hash_of(std::string_view text) noexcept {
@@ -34,8 +36,7 @@ std::string key_of(const shm::SharedLimit& limit) {
 }
 
 std::uint64_t random_number(std::uint64_t below) {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32 | device()) % below;
+    return random_seed() % below;
 }
 
 }  // namespace
@@ -44,59 +45,6 @@ std::uint64_t random_number(std::uint64_t below) {
 struct Coordination::Waiting {
     Timer timer;
     bool raised = false;
-};
-
-/// The socket at which the coordinator is woken, and through which the others wake it. It is in the abstract
-/// namespace, so it goes with its process. Where that does not work, the coordinator finds out by itself a
-/// little later.
-class Coordination::Bell {
- public:
-    using Protocol = asio::local::datagram_protocol;
-    Bell(asio::io_context& io, const std::string& segment)
-        : address_(std::string(1, '\0') + "weir." + segment), socket_(io) {
-        ErrorCode ignored;
-        socket_.open(Protocol(), ignored);
-        socket_.non_blocking(true, ignored);
-    }
-
-    bool hang(std::function<void()> rung) {
-        ErrorCode error;
-        socket_.bind(Protocol::endpoint(address_), error);
-        if (error) return false;
-        rung_ = std::move(rung);
-        listen();
-        return true;
-    }
-
-    void close() noexcept {
-        ErrorCode ignored;
-        socket_.close(ignored);
-    }
-
-    void ring() noexcept {
-        ErrorCode ignored;
-        static constexpr char kByte = 1;
-        socket_.send_to(asio::buffer(&kByte, 1), Protocol::endpoint(address_), 0, ignored);
-    }
-
- private:
-    void listen() {
-        socket_.async_receive(asio::buffer(bytes_),
-                              [this, alive = std::weak_ptr(alive_)](ErrorCode error, std::size_t) {
-                                  if (alive.expired() || error == asio::error::operation_aborted) return;
-                                  // Who rings many times means the same.
-                                  ErrorCode empty;
-                                  while (!empty) socket_.receive(asio::buffer(bytes_), 0, empty);
-                                  rung_();
-                                  listen();
-                              });
-    }
-
-    std::string address_;
-    asio::basic_datagram_socket<Protocol, Executor> socket_;
-    std::function<void()> rung_;
-    char bytes_[16] = {};
-    std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 /// The coordinator's work on one bucket: a LeaseHost, and what it needs of the world.
@@ -232,7 +180,7 @@ Coordination::Coordination(asio::io_context& io, Pulse& pulse, const shm::Segmen
       settings_(settings),
       segment_name_(segment.name()),
       board_(segment),
-      bell_(std::make_unique<Bell>(io, segment.name())),
+      bell_(io, segment.name(), [this] { wake(); }),
       grants_timer_(io),
       self_(std::make_shared<Coordination*>(this)) {
     pulse.on_beat([self = self_](shm::Nanos now) {
@@ -252,7 +200,7 @@ void Coordination::start() {
 
 void Coordination::stop() noexcept {
     running_ = false;
-    bell_->close();
+    bell_.ignore();
     wake();
     grants_timer_.cancel();
 }
@@ -286,8 +234,8 @@ void Coordination::lead() {
             if (failure && *self) (*self)->say("the coordination has failed and rests");
         });
     }
-    if (!bell_->hang([this] { wake(); }))
-        say("cannot be woken; requests may wait a little longer for a lease");
+    if (!bell_.hang(kCoordinatorsBell)) say("cannot be woken; requests may wait a little longer for a lease");
+    bell_.listen();
 }
 
 void Coordination::wake() {
@@ -344,7 +292,7 @@ void Coordination::ring() {
     if (leads_) {
         wake();
     } else {
-        bell_->ring();
+        bell_.ring(kCoordinatorsBell);
     }
 }
 

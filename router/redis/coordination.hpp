@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "router/config.hpp"
+#include "router/doorbell.hpp"
 #include "router/net.hpp"
 #include "router/pulse.hpp"
 #include "router/redis/lease_host.hpp"
@@ -54,7 +55,6 @@ class Coordination {
     }
 
     class Bucket;
-    class Bell;
     struct Waiting;
 
     void beat(shm::Nanos now);
@@ -75,7 +75,7 @@ class Coordination {
     bool running_ = false;
     bool leads_ = false;
     std::vector<std::shared_ptr<Bucket>> buckets_;  // the coordinator's
-    std::unique_ptr<Bell> bell_;
+    Doorbell bell_;
     std::vector<Waiting*> waiting_;
     Timer grants_timer_;
     bool watching_ = false;

@@ -221,17 +221,15 @@ bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
     bucket_.mode = shm::LeaseMode::shared;
     bucket_.hosts = answer.hosts;
     renew_at_ = sent_at_ + rules_.timing.renew();
-    pending_ = beat;
     if (barred_) unbar();
-    apply(answer, now);
-    pending_.reset();
+    apply(beat, answer, now);
     return true;
 }
 
-void LeaseHost::apply(const BeatAnswer& answer, shm::Nanos now) {
+void LeaseHost::apply(const Beat& beat, const BeatAnswer& answer, shm::Nanos now) {
     bool raised = false;
-    for (std::size_t i = 0; i < pending_->reports.size(); ++i) {
-        const LeaseReport& report = pending_->reports[i];
+    for (std::size_t i = 0; i < beat.reports.size(); ++i) {
+        const LeaseReport& report = beat.reports[i];
         Entry& entry = entries_[report.limit];
         const shm::Units lease = answer.leases[i];
         if (lease != report.hold) access_.set_lease(entry.subject.limit, lease, now);

@@ -109,7 +109,7 @@ class LeaseHost {
     void unbar();
     bool time_to_send(shm::Nanos now) const;
     Beat make_beat(shm::Nanos now, std::uint64_t nonce);
-    void apply(const BeatAnswer& answer, shm::Nanos now);
+    void apply(const Beat& beat, const BeatAnswer& answer, shm::Nanos now);
 
     LeaseRules rules_;
     LeaseAccess& access_;
