@@ -1,7 +1,6 @@
 #include "tests/bench/redis_server.hpp"
 
 #include <hiredis/hiredis.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,6 +12,7 @@
 #include <system_error>
 
 #include "tests/multiprocess/crew.hpp"
+#include "tests/support/loopback.hpp"
 
 namespace weir::bench {
 
@@ -29,15 +29,10 @@ std::string temporary_directory() {
 /// A port that is free now; somebody may be faster, so whoever uses it tries again.
 int free_port() {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    const bool bound = fd >= 0 && ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                       ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+    const std::uint16_t port = test::bind_to_free_port(fd);
     if (fd >= 0) ::close(fd);
-    if (!bound) throw std::runtime_error("no free port for Redis");
-    return ntohs(address.sin_port);
+    if (port == 0) throw std::runtime_error("no free port for Redis");
+    return port;
 }
 
 }  // namespace

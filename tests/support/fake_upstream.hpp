@@ -2,10 +2,7 @@
 // script and asked for its ledger over its own interface.
 #pragma once
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,6 +14,7 @@
 #include <thread>
 
 #include "fake_server/server.hpp"
+#include "tests/support/loopback.hpp"
 
 namespace weir::test {
 
@@ -24,18 +22,12 @@ namespace weir::test {
 inline std::string http(std::uint16_t port, std::string_view method, std::string_view target,
                         std::string_view body = {}) {
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const timeval patience{10, 0};
-    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    set_patience(fd, 10);
     std::string request;
     request.append(method).append(" ").append(target).append(" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
     request.append("content-length: ").append(std::to_string(body.size())).append("\r\n\r\n").append(body);
     std::string answer;
-    // NOLINTNEXTLINE: the socket interface asks for this cast.
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+    if (connect_to(fd, port) &&
         ::send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
             static_cast<ssize_t>(request.size())) {
         std::array<char, 16384> buffer{};

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "tests/support/loopback.hpp"
 #include "tests/support/wait.hpp"
 
 namespace weir::test {
@@ -36,16 +37,8 @@ std::string HttpAnswer::field(std::string_view name) const {
 }
 
 HttpClient::HttpClient(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    timeval patience{};
-    patience.tv_sec = kPatience.count();
-    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    // The socket interface asks for this cast.
-    const auto* const any = reinterpret_cast<const sockaddr*>(&address);  // NOLINT
-    if (socket_ < 0 || ::connect(socket_, any, sizeof address) != 0) {
+    set_patience(socket_, static_cast<int>(kPatience.count()));
+    if (socket_ < 0 || !connect_to(socket_, port)) {
         const std::string why = std::strerror(errno);
         if (socket_ >= 0) ::close(socket_);
         throw std::runtime_error("cannot connect to port " + std::to_string(port) + ": " + why);

@@ -3,7 +3,6 @@
 // Thread safety: none.
 #pragma once
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -17,6 +16,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "tests/support/loopback.hpp"
 
 namespace weir::test {
 
@@ -45,18 +46,13 @@ class RawClient {
     /// Throws std::runtime_error if nobody listens. `receive_buffer` 0 is the system's size.
     explicit RawClient(std::uint16_t port, int receive_buffer = 0)
         : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        set_patience(fd_, kPatienceSeconds);
         const timeval patience{kPatienceSeconds, 0};
-        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         if (receive_buffer > 0) {
             ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
         }
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        // NOLINTNEXTLINE: the socket interface asks for this cast.
-        if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        if (!connect_to(fd_, port)) {
             ::close(fd_);
             throw std::runtime_error("cannot connect to port " + std::to_string(port));
         }

@@ -3,9 +3,7 @@
 // Where there is no redis-server, `available()` is false, and a test says so and is skipped.
 #pragma once
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +22,7 @@
 #include <vector>
 
 #include "router/redis/redis_value.hpp"
+#include "tests/support/loopback.hpp"
 
 namespace weir::test {
 
@@ -32,16 +31,11 @@ class PlainRedis {
  public:
     explicit PlainRedis(std::uint16_t port) {
         socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+        if (!connect_to(socket_, port)) {
             ::close(socket_);
             throw std::runtime_error("cannot connect to redis-server");
         }
-        const timeval patience{10, 0};
-        ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        set_patience(socket_, 10);
     }
     ~PlainRedis() { ::close(socket_); }
     PlainRedis(const PlainRedis&) = delete;
@@ -122,16 +116,10 @@ class RedisServer {
 
     static std::uint16_t free_port() {
         const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        const bool bound = ::bind(socket, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                           ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0;
+        const std::uint16_t port = bind_to_free_port(socket);
         ::close(socket);
         // A cluster's bus has the port plus 10,000.
-        const std::uint16_t port = ntohs(address.sin_port);
-        return bound && port < 55'000 ? port : free_port();
+        return port != 0 && port < 55'000 ? port : free_port();
     }
 
  private:

@@ -6,7 +6,6 @@
 // Thread safety: all of it.
 #pragma once
 
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/support/loopback.hpp"
 #include "tests/support/wait.hpp"
 
 namespace weir::test {
@@ -26,14 +26,8 @@ class Relay {
  public:
     /// To 127.0.0.1:`target`.
     explicit Relay(std::uint16_t target) : target_(target), listener_(tcp_socket()) {
-        sockaddr_in address = loopback(0);
-        socklen_t size = sizeof address;
-        if (::bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-            ::listen(listener_, 64) != 0 ||
-            ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-            throw std::runtime_error("no port for a relay");
-        }
-        port_ = ntohs(address.sin_port);
+        port_ = bind_to_free_port(listener_);
+        if (port_ == 0 || ::listen(listener_, 64) != 0) throw std::runtime_error("no port for a relay");
         thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
     }
     ~Relay() {
@@ -86,13 +80,6 @@ class Relay {
     }
 
     static int tcp_socket() { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }
-    static sockaddr_in loopback(std::uint16_t port) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        return address;
-    }
 
     void run(const std::stop_token& stop) {
         while (!stop.stop_requested()) {
@@ -128,10 +115,7 @@ class Relay {
         if (client < 0) return;
         change([](State& state) { ++state.connections; });
         const Pair pair{client, tcp_socket()};
-        const sockaddr_in address = loopback(target_);
-        if (::connect(pair.server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-            return close(pair);
-        }
+        if (!connect_to(pair.server, target_)) return close(pair);
         pairs_.push_back(pair);
     }
 

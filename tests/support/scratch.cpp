@@ -1,7 +1,5 @@
 #include "tests/support/scratch.hpp"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "tests/support/loopback.hpp"
 #include "tests/support/sweep.hpp"
 
 namespace weir::test {
@@ -53,17 +52,8 @@ std::string read_file(const std::string& path) {
 }
 
 Occupied::Occupied() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    // The socket interface asks for these casts.
-    auto* const any = reinterpret_cast<sockaddr*>(&address);  // NOLINT
-    if (socket_ < 0 || ::bind(socket_, any, size) != 0 || ::listen(socket_, 8) != 0 ||
-        ::getsockname(socket_, any, &size) != 0) {
-        throw std::runtime_error("cannot occupy a port");
-    }
-    port_ = ntohs(address.sin_port);
+    port_ = bind_to_free_port(socket_);
+    if (port_ == 0 || ::listen(socket_, 8) != 0) throw std::runtime_error("cannot occupy a port");
 }
 
 Occupied::~Occupied() { ::close(socket_); }

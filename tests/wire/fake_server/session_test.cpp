@@ -1,8 +1,5 @@
 // A connection to the fake server over real sockets: what a client's bytes meet, not what they mean.
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -15,6 +12,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/support/loopback.hpp"
 #include "tests/wire/fake_server/running.hpp"
 
 using namespace weir::fake_server;
@@ -28,14 +26,8 @@ namespace {
 class Client {
  public:
     explicit Client(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        const timeval patience{5, 0};
-        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        // NOLINTNEXTLINE: the socket interface asks for this cast.
-        REQUIRE(::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+        weir::test::set_patience(fd_, 5);
+        REQUIRE(weir::test::connect_to(fd_, port));
     }
     ~Client() { leave(); }
     Client(const Client&) = delete;

@@ -1,7 +1,6 @@
 // The pool of connections to one upstream.
 #include <catch2/catch.hpp>
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -9,6 +8,7 @@
 
 #include "rig.hpp"
 #include "tests/support/fake_upstream.hpp"
+#include "tests/support/loopback.hpp"
 
 namespace shm = weir::shm;
 using namespace weir::router;
@@ -52,19 +52,12 @@ std::vector<Reply> ask_together(Rig& rig, std::size_t count) {
 class Blackhole {
  public:
     Blackhole() : listening_(::socket(AF_INET, SOCK_STREAM, 0)) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof address;
-        // NOLINTNEXTLINE: the socket interface asks for this cast.
-        auto* const plain = reinterpret_cast<sockaddr*>(&address);
-        REQUIRE(::bind(listening_, plain, size) == 0);
+        port = weir::test::bind_to_free_port(listening_);
+        REQUIRE(port != 0);
         REQUIRE(::listen(listening_, 0) == 0);
-        REQUIRE(::getsockname(listening_, plain, &size) == 0);
-        port = ntohs(address.sin_port);
         for (int& fd : filling_) {
             fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-            [[maybe_unused]] const int pending = ::connect(fd, plain, size);
+            [[maybe_unused]] const bool pending = weir::test::connect_to(fd, port);
         }
     }
     ~Blackhole() {
