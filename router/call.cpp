@@ -143,10 +143,7 @@ Task<Outcome> Call::attempt() {
         snippet = {static_cast<const char*>(piece.data()), piece.size()};
     }
     const Outcome outcome = classify(exchange_->status(), snippet);
-    if (outcome.ok() && tells_quota(exchange_->fields())) {
-        observe_quota(*account_.deployment(), router_.config_.cooldowns,
-                      read_feedback(exchange_->fields(), unix_now()), router_.participant_, shm::now());
-    }
+    if (outcome.ok()) heed_quota(*account_.deployment());
     co_return outcome;
 }
 
@@ -267,9 +264,23 @@ void Call::fail(const Outcome& outcome) {
     error_ = std::move(error);
 }
 
+/// The upstream counts an answer's tokens before it says what is left, but not those of what it refuses:
+/// there the reservation is to be given back first.
+void Call::heed_quota(const Deployment& deployment) {
+    if (!tells_quota(exchange_->fields())) return;
+    observe_quota(deployment, router_.config_.cooldowns, read_feedback(exchange_->fields(), unix_now()),
+                  router_.participant_, shm::now());
+}
+
+bool Call::was_refused() const noexcept {
+    return transport_ == TransportError::none && exchange_ && exchange_->status() >= 400;
+}
+
 /// Before another deployment is asked.
 void Call::leave_deployment() {
+    const Deployment* left = account_.deployment();
     account_.settle_attempt(spent(), shm::now());
+    if (left != nullptr && was_refused()) heed_quota(*left);
     router_.wait_room_.capacity_returned();
     exchange_.reset();
     scanner_.reset();
@@ -339,6 +350,7 @@ std::int64_t Call::content_length() const noexcept {
 void Call::finish(bool whole, shm::Nanos now) {
     settled_ = true;
     account_.settle(spent(), now);
+    if (account_.deployment() != nullptr && was_refused()) heed_quota(*account_.deployment());
     router_.wait_room_.capacity_returned();
     if (!whole || exchange_->status() >= 400) return;
     shm::record_success(account_.deployment()->health(), now, now - attempted_, first_byte_ - attempted_);

@@ -100,6 +100,8 @@ class Call {
     void count_failure(const Outcome& outcome, std::optional<shm::Nanos> retry_after);
     bool others_available() const;
     void fail(const Outcome& outcome);
+    void heed_quota(const Deployment& deployment);
+    bool was_refused() const noexcept;
     void leave_deployment();
     void read_pieces(shm::Nanos now);
     void begin_reading();

@@ -48,7 +48,10 @@ std::optional<shm::Nanos> cooldown_for(const CooldownRules& rules,
 std::optional<shm::Nanos> cooldown_for_quota(const CooldownRules& rules,
                                              std::optional<shm::Nanos> reset) noexcept {
     if (rules.disabled || !reset) return std::nullopt;
-    return std::min(*reset, kProvidersCooldownMost);
+    const shm::Nanos most = rules.deployment_cooldown_time.value_or(kProvidersCooldownMost);
+    const shm::Nanos time = std::min({*reset, most, kProvidersCooldownMost});
+    if (time.count() <= 0) return std::nullopt;
+    return time;
 }
 
 }  // namespace weir::router

@@ -23,8 +23,7 @@ struct CooldownRules {
         allowed_fails;             ///< failures a minute that are tolerated; replaces the rates
     PerKind allowed_fails_policy;  ///< the same by class
     shm::Nanos cooldown_time = std::chrono::seconds(5);
-    std::optional<shm::Nanos>
-        deployment_cooldown_time;  ///< goes before everything, Retry-After included
+    std::optional<shm::Nanos> deployment_cooldown_time;  ///< of a failure: Retry-After included; 0: never
 };
 
 /// One failure and what surrounds it.
@@ -45,7 +44,7 @@ constexpr shm::Nanos kProvidersCooldownMost = std::chrono::hours(1);
 std::optional<shm::Nanos> cooldown_for(const CooldownRules& rules, const Failure& failure) noexcept;
 
 /// For how long to cool down because the upstream has said that a quota is used up until `reset` from
-/// now; empty: not at all.
+/// now; empty: not at all. Nothing has failed, so the deployment's own time only makes it shorter.
 std::optional<shm::Nanos> cooldown_for_quota(const CooldownRules& rules,
                                              std::optional<shm::Nanos> reset) noexcept;
 

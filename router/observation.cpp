@@ -1,7 +1,16 @@
 #include "router/observation.hpp"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 namespace weir::router {
 namespace {
+
+constexpr std::array<std::string_view, 6> kRemaining = {
+    "x-ratelimit-remaining-requests",         "x-ratelimit-remaining-tokens",
+    "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-output-tokens-remaining"};
 
 const Quota& quota_of(const Feedback& feedback, shm::Unit unit) noexcept {
     switch (unit) {
@@ -13,6 +22,14 @@ const Quota& quota_of(const Feedback& feedback, shm::Unit unit) noexcept {
     return feedback.requests;
 }
 
+/// A 404 may be about what the client has asked for, or because the deployment is set up wrongly. With a
+/// wildcard clients choose the model. Otherwise a deployment that serves nobody has a wrong address.
+Source source_of(const Outcome& outcome, const Deployment& deployment, std::uint64_t successes) noexcept {
+    if (outcome.kind != Kind::not_found) return outcome.source;
+    if (deployment.has_wildcard()) return Source::client;
+    return successes == 0 ? Source::upstream : outcome.source;
+}
+
 }  // namespace
 
 void observe_failure(const Deployment& deployment, CooldownRules rules, const SeenFailure& seen,
@@ -20,8 +37,10 @@ void observe_failure(const Deployment& deployment, CooldownRules rules, const Se
     const shm::Health health = deployment.health();
     Failure failure;
     failure.outcome = seen.outcome;
-    failure.failures = shm::record_failure(health, now);
     failure.successes = shm::read_health(health, now).successes;
+    failure.outcome.source = source_of(seen.outcome, deployment, failure.successes);
+    if (failure.outcome.source == Source::client) return;
+    failure.failures = shm::record_failure(health, now);
     failure.only_one = seen.only_one;
     failure.retry_after = seen.retry_after;
     rules.deployment_cooldown_time = deployment.config().cooldown_time;
@@ -29,12 +48,13 @@ void observe_failure(const Deployment& deployment, CooldownRules rules, const Se
 }
 
 bool tells_quota(const Fields& fields) noexcept {
-    return fields.has("x-ratelimit-remaining-requests") || fields.has("x-ratelimit-remaining-tokens") ||
-           fields.has("anthropic-ratelimit-requests-remaining");
+    return std::any_of(kRemaining.begin(), kRemaining.end(),
+                       [&](std::string_view name) { return fields.has(name); });
 }
 
-void observe_quota(const Deployment& deployment, const CooldownRules& rules, const Feedback& feedback,
+void observe_quota(const Deployment& deployment, CooldownRules rules, const Feedback& feedback,
                    shm::Participant& participant, shm::Nanos now) noexcept {
+    rules.deployment_cooldown_time = deployment.config().cooldown_time;
     for (const Scope& scope : deployment.scopes()) {
         const Quota& quota = quota_of(feedback, scope.unit);
         if (quota.remaining) participant.leave_only(scope.limiter, *quota.remaining, now);

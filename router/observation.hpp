@@ -21,7 +21,8 @@ struct SeenFailure {
     std::optional<shm::Nanos> retry_after;  ///< as the upstream said, from now
 };
 
-/// Counts the failure, and takes the deployment out of service if `rules` say so.
+/// Counts the failure, and takes the deployment out of service if `rules` say so. What is the client's
+/// fault says nothing about the deployment, and does neither.
 void observe_failure(const Deployment& deployment, CooldownRules rules, const SeenFailure& failure,
                      shm::Nanos now) noexcept;
 
@@ -31,7 +32,7 @@ bool tells_quota(const Fields& fields) noexcept;
 /// What the upstream says is left of its quotas counts everybody who uses them. Where that is less
 /// than what is left by our count somebody else has used the difference: it is charged, so that all
 /// processes respect it. A quota at 0 takes the deployment out of service, if `rules` allow that.
-void observe_quota(const Deployment& deployment, const CooldownRules& rules, const Feedback& feedback,
+void observe_quota(const Deployment& deployment, CooldownRules rules, const Feedback& feedback,
                    shm::Participant& participant, shm::Nanos now) noexcept;
 
 }  // namespace weir::router

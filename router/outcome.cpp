@@ -16,9 +16,13 @@ constexpr std::array<std::string_view, 9> kContextWords = {
     "string_above_max_length", "exceeds the maximum number of tokens",
     "exceed context limit"};
 
-constexpr std::array<std::string_view, 6> kPolicyWords = {
+constexpr std::array<std::string_view, 7> kPolicyWords = {
     "content_policy_violation",     "content_filter",           "content management policy",
-    "responsibleaipolicyviolation", "content filtering policy", "rejected by the safety system"};
+    "responsibleaipolicyviolation", "content filtering policy", "rejected by the safety system",
+    "input was flagged"};
+
+/// In a 404 that is about the model, and not about the path or something that the body refers to.
+constexpr std::array<std::string_view, 2> kModelWords = {"model", "deployment"};
 
 char lower(char c) noexcept {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
@@ -36,10 +40,12 @@ bool contains_any(std::string_view text, const std::array<std::string_view, N>& 
 }
 
 Kind kind_of_4xx(unsigned status, std::string_view snippet) noexcept {
+    snippet = snippet.substr(0, kSnippetMax);
     switch (status) {
         case 401:
-        case 403:
             return Kind::auth;
+        case 403:
+            return contains_any(snippet, kPolicyWords) ? Kind::content_policy : Kind::auth;
         case 404:
             return Kind::not_found;
         case 408:
@@ -51,7 +57,6 @@ Kind kind_of_4xx(unsigned status, std::string_view snippet) noexcept {
         default:
             break;
     }
-    snippet = snippet.substr(0, kSnippetMax);
     if (contains_any(snippet, kPolicyWords)) return Kind::content_policy;
     if (contains_any(snippet, kContextWords)) return Kind::context_window;
     return Kind::bad_request;
@@ -72,7 +77,8 @@ Retry retry_of(Kind kind) noexcept {
     }
 }
 
-bool is_clients_fault(Kind kind) noexcept {
+bool is_clients_fault(Kind kind, std::string_view snippet) noexcept {
+    if (kind == Kind::not_found) return !contains_any(snippet.substr(0, kSnippetMax), kModelWords);
     return kind == Kind::bad_request || kind == Kind::context_window ||
            kind == Kind::content_policy;
 }
@@ -84,7 +90,7 @@ Outcome classify(unsigned status, std::string_view snippet) noexcept {
     Kind kind = Kind::server_error;
     if (status >= 400 && status < 500) kind = kind_of_4xx(status, snippet);
     if (status == 504) kind = Kind::timeout;
-    return {kind, is_clients_fault(kind) ? Source::client : Source::upstream, retry_of(kind), true};
+    return {kind, is_clients_fault(kind, snippet) ? Source::client : Source::upstream, retry_of(kind), true};
 }
 
 Outcome classify(TransportError error) noexcept {

@@ -16,7 +16,7 @@ namespace weir::router {
 enum class Kind : std::uint8_t {
     ok,
     bad_request,     ///< 400, 405, 413, 415, 422 …: the request's own fault
-    auth,            ///< 401, 403: the deployment's key, not the client's
+    auth,            ///< 401, 403: the deployment's key, not the client's, unless a 403 is a filter's
     not_found,       ///< 404
     timeout,         ///< 408, 504, or no answer in time
     conflict,        ///< 409
@@ -27,7 +27,8 @@ enum class Kind : std::uint8_t {
     connection,      ///< no connection, or it ended before an answer
 };
 
-/// Where a failure comes from.
+/// Whose fault a failure is. What clients can bring about is never counted against a deployment: nonsense
+/// must not take it out of service. A 404 is the deployment's only if it is about the model.
 enum class Source : std::uint8_t { none, client, upstream, connection };
 
 /// Whether the same request may be tried again.

@@ -9,7 +9,7 @@ namespace {
 
 Failure failure(unsigned status, std::uint64_t failures = 1, std::uint64_t successes = 100,
                 bool only_one = false) {
-    return {classify(status, ""), failures, successes, only_one, std::nullopt};
+    return {classify(status, "no such model"), failures, successes, only_one, std::nullopt};
 }
 
 Failure with_retry_after(Failure f, weir::shm::Nanos time) {
@@ -97,6 +97,17 @@ TEST_CASE("what a provider's header says is believed for an hour at most") {
     CooldownRules own;
     own.deployment_cooldown_time = 2h;  // the operator's own word is not a header
     CHECK(cooldown_for(own, with_retry_after(failure(429), 366 * 24h)) == 2h);
+}
+
+TEST_CASE("a deployment's own time makes the wait for a used-up quota shorter, never longer") {
+    CooldownRules rules;
+    rules.deployment_cooldown_time = 30s;
+    CHECK(cooldown_for_quota(rules, 10min) == 30s);
+    CHECK(cooldown_for_quota(rules, 2s) == 2s);
+    rules.deployment_cooldown_time = 2h;
+    CHECK(cooldown_for_quota(rules, 24h) == 1h);
+    rules.deployment_cooldown_time = 0s;
+    CHECK_FALSE(cooldown_for_quota(rules, 10min).has_value());
 }
 
 TEST_CASE("a used-up quota cools nothing down where cooldowns are disabled") {

@@ -20,7 +20,7 @@ TEST_CASE("statuses fall into LiteLLM's classes") {
         {400, Kind::bad_request, Source::client, Retry::no},
         {401, Kind::auth, Source::upstream, Retry::elsewhere},
         {403, Kind::auth, Source::upstream, Retry::elsewhere},
-        {404, Kind::not_found, Source::upstream, Retry::no},
+        {404, Kind::not_found, Source::client, Retry::no},
         {405, Kind::bad_request, Source::client, Retry::no},
         {408, Kind::timeout, Source::upstream, Retry::anywhere},
         {409, Kind::conflict, Source::upstream, Retry::anywhere},
@@ -58,6 +58,8 @@ TEST_CASE("the body of a 400 says whether the prompt was too long or filtered") 
             R"({"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}})") ==
         Kind::content_policy);
     CHECK(kind(400, R"({"error":{"code":"content_policy_violation"}})") == Kind::content_policy);
+    CHECK(kind(403, R"({"error":{"message":"Your input was flagged"}})") == Kind::content_policy);
+    CHECK(kind(403, R"({"error":{"message":"Country not supported"}})") == Kind::auth);
     CHECK(kind(400, R"({"error":{"message":"bad temperature"}})") == Kind::bad_request);
     // Only in the classes where it makes sense.
     CHECK(kind(429, "context_length_exceeded") == Kind::rate_limited);
@@ -66,6 +68,15 @@ TEST_CASE("the body of a 400 says whether the prompt was too long or filtered") 
     CHECK(kind(400, std::string(10'000, ' ') + "content_filter") == Kind::bad_request);
     CHECK(classify(400, "context_length_exceeded").retry == Retry::no);
     CHECK(classify(400, "context_length_exceeded").source == Source::client);
+}
+
+TEST_CASE("a 404 is the deployment's fault if it is about the model") {
+    const auto source = [](std::string_view body) { return classify(404, body).source; };
+    CHECK(source(R"({"error":{"message":"The model `gpt-9` does not exist","code":"model_not_found"}})") ==
+          Source::upstream);
+    CHECK(source(R"({"error":{"code":"DeploymentNotFound"}})") == Source::upstream);
+    CHECK(source(R"({"detail":"Not Found"})") == Source::client);
+    CHECK(source("Invalid URL (POST /v1/moderations)") == Source::client);
 }
 
 TEST_CASE("failures of the connection") {

@@ -261,27 +261,6 @@ TEST_CASE("a client that leaves before the answer ends the upstream's work on it
     CHECK(upstream.arrivals() == 1);
 }
 
-TEST_CASE("a used-up quota takes its deployment out of service for an hour at most, or not at all") {
-    const FakeUpstream upstream;
-    upstream.play(R"([{"headers":{"x-ratelimit-remaining-requests":"0",
-                                  "x-ratelimit-reset-requests":"8000h"}}])");
-    SECTION("an hour") {
-        Rig rig({entry("m", "a", upstream.base()), kOneTry});
-        CHECK(rig.ask(kQuestion).status == 200);
-        CHECK(rig.cooling("a"));
-        CHECK(weir::shm::cooldown_until(rig.deployment("a").health()) <= weir::shm::now() + 1h);
-        const Reply refused = rig.ask(kQuestion);
-        CHECK(refused.status == 429);
-        CHECK(contains(refused.body, "used-up quota"));
-    }
-    SECTION("not at all") {
-        Rig rig({entry("m", "a", upstream.base()), "num_retries: 0, disable_cooldowns: true"});
-        CHECK(rig.ask(kQuestion).status == 200);
-        CHECK_FALSE(rig.cooling("a"));
-        CHECK(rig.ask(kQuestion).status == 200);
-    }
-}
-
 TEST_CASE("the general limit of requests in flight holds for a deployment that has none of its own") {
     const FakeUpstream upstream;
     upstream.play(R"([{"stall_ms":60000}])");
