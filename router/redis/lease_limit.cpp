@@ -130,6 +130,7 @@ shm::Units LeaseLimit::headroom() const noexcept {
 }
 
 shm::Units LeaseLimit::need() const noexcept {
+    if (outstanding_ == 0) return std::min(reading_.full, reading_.lease);
     return std::min(reading_.full, std::max(reading_.lease, reading_.used + outstanding_));
 }
 
@@ -156,8 +157,8 @@ bool LeaseLimit::urgent(shm::Nanos now) const noexcept {
 
 bool LeaseLimit::due(shm::Nanos now) const noexcept {
     if (urgent(now)) return true;
-    const shm::Units low = idle(now) ? 0 : stream() * kLowUnits / kAheadUnits;
-    const bool soon_short = reading_.lease < reading_.used + low && ask() > reading_.lease;
+    const shm::Units low = stream() * kLowUnits / kAheadUnits;
+    const bool soon_short = !idle(now) && reading_.lease < reading_.used + low && ask() > reading_.lease;
     if (soon_short && now >= content_until_) return true;
     if (now - reported_at_ < unit_) return false;
     const shm::Units charge = this->charge();
@@ -168,7 +169,7 @@ bool LeaseLimit::due(shm::Nanos now) const noexcept {
 }
 
 bool LeaseLimit::active() const noexcept {
-    return charge() != 0 || reported_ != 0 || outstanding_ != 0;
+    return charge() != 0 || reported_ != 0 || outstanding_ != 0 || demanded_ != 0;
 }
 
 LeaseReport LeaseLimit::report() const noexcept {
@@ -179,12 +180,14 @@ LeaseReport LeaseLimit::report() const noexcept {
     report.used = reading_.used;
     report.demand = std::min(reading_.full, reading_.used + static_cast<shm::Units>(pressure_));
     report.need = need();
-    report.ask = std::max(ask(), std::min(reading_.lease, reading_.full));
+    const shm::Units kept = std::min(reading_.lease, reading_.full);
+    report.ask = outstanding_ == 0 && idle(observed_) ? kept : std::max(ask(), kept);
     return report;
 }
 
 void LeaseLimit::answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept {
     reported_ = std::max({lease, report.hold, report.used});
+    demanded_ = report.demand;
     reported_at_ = now;
     content_until_ = now + unit_ * (lease < report.ask ? kScarceRest : 1);
     if (report.need <= report.hold) return;

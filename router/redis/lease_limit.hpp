@@ -82,6 +82,7 @@ class LeaseLimit {
     shm::Units outstanding_ = 0;                              // wanted by requests that wait now
     shm::Nanos busy_at_{};                                    // the latest sign of use
     shm::Units reported_ = 0;                                 // what the store charges this host
+    shm::Units demanded_ = 0;                                 // what the store takes for its demand
     shm::Nanos reported_at_{};
     unsigned fruitless_ = 0;
     shm::Nanos barren_until_{};

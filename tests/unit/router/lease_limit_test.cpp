@@ -110,7 +110,7 @@ TEST_CASE("a steady stream is given some seconds in advance, a burst is not") {
     }
     SECTION("once it has ended it is given nothing") {
         for (int i = 41; i <= 90; ++i) stream.observe(reading(0, 40, 40, 0, 0), 10s + i * 100ms);
-        CHECK(stream.report().ask == 40);
+        CHECK(stream.report().ask == 0);
     }
 }
 
@@ -165,11 +165,29 @@ TEST_CASE("an idle lease is given up within a second, and what has left the wind
     limit.observe(reading(0, 30, 30, 0, 0), 11s);
     CHECK(limit.due(11s));  // 70 units can go back
     limit.answered(limit.report(), 0, 11s);
+    CHECK(limit.report().need == 0);  // what is used is no reason to hold it
+    CHECK(limit.report().ask == 0);
     CHECK_FALSE(limit.due(13s));
+    CHECK_FALSE(limit.due(50s));
     limit.observe(reading(0, 0, 30, 0, 0), 70s);
     CHECK(limit.due(70s));
     CHECK(limit.active());
     limit.answered(limit.report(), 0, 70s);
+    CHECK_FALSE(limit.active());
+}
+
+TEST_CASE("what was wanted in vain is reported until it is not wanted any more") {
+    LeaseLimit limit(60s, kPatience, true);
+    limit.observe(reading(0, 0, 0, 0, 0), 10s);
+    limit.observe(reading(0, 0, 0, 5, 0), 10s + 1ms);
+    CHECK(limit.report().demand == 5);
+    limit.answered(limit.report(), 0, 10s + 2ms);
+    limit.observe(reading(0, 0, 0, 5, 5), 10s + 20ms);
+    CHECK(limit.active());
+    limit.observe(reading(0, 0, 0, 5, 5), 60s);
+    CHECK(limit.active());
+    CHECK(limit.report().demand == 0);
+    limit.answered(limit.report(), 0, 60s);
     CHECK_FALSE(limit.active());
 }
 
