@@ -73,10 +73,10 @@ void LeaseHost::set_subjects(std::vector<LeaseSubject> subjects) {
     for (LeaseSubject& subject : subjects) {
         const auto old = known.find(subject.key);
         if (old != known.end()) {
-            entries.push_back({std::move(subject), old->second->limit, old->second->settled});
+            entries.push_back({std::move(subject), old->second->limit});
         } else {
             const LeaseLimit limit(subject.window, rules_.timing.patience, subject.fresh);
-            entries.push_back({std::move(subject), limit, false});
+            entries.push_back({std::move(subject), limit});
         }
     }
     entries_ = std::move(entries);
@@ -93,7 +93,8 @@ std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
         lost_at_ = bucket_.until;
         lose_contact(now);
     }
-    if (!resting_ && bucket_.mode == shm::LeaseMode::share) settle(now);
+    // A beat that is under way says what the host holds, and is not to be outrun.
+    if (!resting_ && !pending_ && bucket_.mode > shm::LeaseMode::shared) settle(now);
     if (pending_ || !time_to_send(now)) return std::nullopt;
     pending_ = make_beat(now, nonce);
     sent_at_ = now;
@@ -105,50 +106,52 @@ void LeaseHost::look(shm::Nanos now) {
         entry.limit.observe(access_.read(entry.subject.limit, now), now);
         if (bucket_.mode != shm::LeaseMode::shared) continue;
         const auto less = entry.limit.surplus(now);
-        if (!less) continue;
-        access_.set_lease(entry.subject.limit, *less, now);
-        entry.limit.observe(access_.read(entry.subject.limit, now), now);
+        if (less) set(entry, *less, now);
     }
+}
+
+/// Sets a lease, and looks: the next beat must say what the host holds from now on.
+void LeaseHost::set(Entry& entry, shm::Units lease, shm::Nanos now) {
+    access_.set_lease(entry.subject.limit, lease, now);
+    entry.limit.observe(access_.read(entry.subject.limit, now), now);
 }
 
 /// A host that begins without a lease waits a moment for its first contact. What it had in an earlier life
 /// may belong to others by now.
 void LeaseHost::rest(shm::Nanos now) {
     for (Entry& entry : entries_) {
-        if (entry.limit.reading().lease != 0) access_.set_lease(entry.subject.limit, 0, now);
+        if (entry.limit.reading().lease != 0) set(entry, 0, now);
     }
     if (now - started_ < rules_.timing.first_contact) return;
     resting_ = false;
-    look(now);
     lose_contact(now);
 }
 
-/// Lowers first, whatever the mode: nobody may be admitted by a lease that has run out.
+/// Lowers first, whatever the mode: nobody may be admitted by a lease that has run out. What a mode has more
+/// comes by settle().
 void LeaseHost::lose_contact(shm::Nanos now) {
     bucket_.mode = mode_without_contact(rules_.fail_mode);
     for (Entry& entry : entries_) {
         const shm::LeaseReading& reading = entry.limit.reading();
-        entry.settled = false;
         const shm::Units lease =
             lease_without_contact(rules_.fail_mode, reading.lease, reading.full, hosts(), false);
-        access_.set_lease(entry.subject.limit, lease, now);
+        set(entry, std::min(lease, reading.lease), now);
     }
-    if (bucket_.mode == shm::LeaseMode::open) access_.raised();
 }
 
-/// When every other host has been without contact for a window, each takes its full share. A host that has
-/// never had contact knows of nobody, and takes it at once.
+/// In mode share, when every other host has been without contact for a window, each takes its full share. A
+/// host that has never had contact knows of nobody, and takes it at once.
 void LeaseHost::settle(shm::Nanos now) {
     bool raised = false;
     for (Entry& entry : entries_) {
         const bool due =
             bucket_.contact == shm::Nanos(0) || now >= lost_at_ + entry.subject.window + rules_.timing.lease;
         const shm::LeaseReading& reading = entry.limit.reading();
-        const shm::Units share =
-            lease_without_contact(FailMode::share, reading.lease, reading.full, hosts(), due);
-        if (share == reading.lease) continue;
-        access_.set_lease(entry.subject.limit, share, now);
-        raised = raised || share > reading.lease;
+        const shm::Units lease =
+            lease_without_contact(rules_.fail_mode, reading.lease, reading.full, hosts(), due);
+        if (lease == reading.lease) continue;
+        raised = raised || lease > reading.lease;
+        set(entry, lease, now);
     }
     if (raised) access_.raised();
 }
@@ -167,6 +170,7 @@ Beat LeaseHost::make_beat(shm::Nanos now, std::uint64_t nonce) {
     beat.claimed = bucket_.incarnation;
     beat.sequence = ++bucket_.sent;
     beat.acked = bucket_.sequence;
+    beat.silence_ms = ms(now - bucket_.contact);
     beat.nonce = nonce;
     beat.registering = registering_;
     beat.failed = bucket_.mode > shm::LeaseMode::shared;
@@ -242,6 +246,9 @@ void LeaseHost::apply(const Beat& beat, const BeatAnswer& answer, shm::Nanos now
 }
 
 void LeaseHost::failed(shm::Nanos now) {
+    // Its registration may have arrived, and let the others have the rest: as if it had got a lease then.
+    if (registering_ && pending_) lost_at_ = std::max(lost_at_, sent_at_ + rules_.timing.lease);
+    registering_ = false;
     pending_.reset();
     backoff_ = std::clamp(backoff_ * 2, kBackoffLeast, rules_.timing.retry_most);
     retry_at_ = now + backoff_;

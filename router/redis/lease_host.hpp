@@ -99,10 +99,10 @@ class LeaseHost {
     struct Entry {
         LeaseSubject subject;
         LeaseLimit limit;
-        bool settled = false;  // without contact: it has gone on to its full share
     };
 
     void look(shm::Nanos now);
+    void set(Entry& entry, shm::Units lease, shm::Nanos now);
     void rest(shm::Nanos now);
     void lose_contact(shm::Nanos now);
     void settle(shm::Nanos now);
@@ -116,7 +116,7 @@ class LeaseHost {
     shm::LeaseBucket bucket_;
     shm::Nanos started_;
     bool resting_;        // it has no lease yet, and admits nothing
-    shm::Nanos lost_at_;  // since when it has been without one
+    shm::Nanos lost_at_;  // since when it has been without one, or later
     std::vector<Entry> entries_;
     std::optional<Beat> pending_;
     shm::Nanos sent_at_{};

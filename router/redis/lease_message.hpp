@@ -34,7 +34,8 @@ struct Beat {
     std::uint64_t host = 0;
     std::uint64_t claimed = 0;   ///< the incarnation that the host knows; 0: none
     std::uint64_t sequence = 0;  ///< grows with every beat of the host
-    std::uint64_t acked = 0;     ///< the latest whose answer has come
+    std::uint64_t acked = 0;     ///< the latest whose answer has come; 0: none of this incarnation
+    std::int64_t silence_ms = 0;  ///< since that one was sent
     std::uint64_t nonce = 0;     ///< names a new incarnation, should there be need of one; below 10^13
     bool registering = false;    ///< these are all reports that there are …
     bool more = false;           ///< … with those of the beats that follow

@@ -14,6 +14,10 @@ namespace {
 //   z the same after data was lost, and f after hosts were without contact: each limit adds its window
 //   w the longest window seen     n live hosts, and c when they were counted
 //   and for each host "lease's end, sequence"
+// The data has gone back to what it was some time ago, a copy from a disk or of a replica, if a host was
+// answered later than the latest that is known of it; if it was `silence` ago, and nothing is known of it,
+// for that stays as long as its lease and the longest window, at least; or if it was under another
+// incarnation, when this one had begun already.
 // A limit's hash: "." with the sums of charges and demands, and when the dead were looked for; and for each
 // host "charge demand". A charge stays for a window after its host's lease has ended.
 constexpr std::string_view kScript = R"lua(
@@ -21,7 +25,7 @@ local bucket = KEYS[1]
 local clock, host = ARGV[1], ARGV[2]
 local claimed, sequence, acked = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local flags, lease, margin = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local expected, nonce = tonumber(ARGV[9]), tonumber(ARGV[10])
+local expected, nonce, silence = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local registering, more, failed = flags % 2 == 1, math.floor(flags / 2) % 2 == 1, flags >= 4
 
 local function text(n) return string.format('%.0f', n) end
@@ -46,9 +50,15 @@ else
 end
 now = math.max(now, tonumber(meta[5] or 0))
 
+local gone_back = false
+if claimed == incarnation then
+  gone_back = acked > 0 and ((ends and acked > last) or (not ends and silence < lease + widest))
+elseif claimed ~= 0 then
+  gone_back = now - silence > young - lease - margin
+end
 if incarnation == 0 then
   incarnation, young, counted = nonce, now + lease + margin, 0
-elseif claimed == incarnation and not registering and not failed and (not ends or acked > last) then
+elseif gone_back then
   redis.call('DEL', bucket)
   incarnation, young, counted, ends = nonce, now + lease + margin, 0, nil
   lost = young
@@ -67,7 +77,7 @@ if ends and sequence <= last then return {2, incarnation, live} end
 
 if failed then alone = math.max(alone, now + lease + margin) end
 local reports = #KEYS - 1
-for i = 1, reports do widest = math.max(widest, tonumber(ARGV[12 + (i - 1) * 7])) end
+for i = 1, reports do widest = math.max(widest, tonumber(ARGV[13 + (i - 1) * 7])) end
 redis.call('HSET', bucket, host, text(more and 0 or now + lease + margin) .. ' ' .. text(sequence))
 
 if now < young or now < math.max(lost, alone) + widest or now >= counted + 1000 then
@@ -120,7 +130,7 @@ end
 
 local answer = {0, incarnation, live}
 for i = 1, reports do
-  local key, at = KEYS[i + 1], 10 + (i - 1) * 7
+  local key, at = KEYS[i + 1], 11 + (i - 1) * 7
   local full, window, hold = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local used, demand = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local need, ask = tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])

@@ -55,6 +55,7 @@ struct SimSettings {
     Nanos skew = std::chrono::hours(1000);
     double lost = 0;                            ///< of messages, either way
     Nanos late = std::chrono::milliseconds(2);  ///< the most that a message takes
+    Nanos deadline = std::chrono::milliseconds(200);  ///< of an exchange
 };
 
 class LeaseSimulation {
@@ -86,6 +87,12 @@ class LeaseSimulation {
     void start_store(bool empty) {
         store_up_ = true;
         if (empty) store_.lose_everything();
+    }
+    void save_store() { saved_ = store_; }
+    /// With the data that it had when it was last saved.
+    void start_store_as_saved() {
+        store_up_ = true;
+        store_.go_back_to(saved_);
     }
     void cut_off(std::size_t host, bool cut) { hosts_[host]->cut = cut; }
     /// Its processes die; the segment stays.
@@ -242,7 +249,7 @@ class LeaseSimulation {
                 poll(host, life, false);
             });
         });
-        at(now_ + kDeadline, [=, this, &host] {
+        at(now_ + settings_.deadline, [=, this, &host] {
             if (host.dead || host.life != life || host.connection != connection) return;
             ++host.connection;
             host.agent->failed(host.clock(now_));
@@ -296,11 +303,10 @@ class LeaseSimulation {
         return true;
     }
 
-    static constexpr Nanos kDeadline = std::chrono::milliseconds(200);
-
     SimSettings settings_;
     std::mt19937_64 random_;
     LeaseStore store_;
+    LeaseStore saved_;
     std::int64_t store_skew_ms_ = 0;
     bool store_up_ = true;
     std::uint64_t ids_ = 100;

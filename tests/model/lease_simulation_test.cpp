@@ -91,6 +91,9 @@ constexpr auto kDies = [](LeaseSimulation& sim, std::size_t host) { sim.kill(hos
 constexpr auto kReturns = [](LeaseSimulation& sim, std::size_t host) { sim.revive(host, false); };
 constexpr auto kStops = [](LeaseSimulation& sim, std::size_t) { sim.stop_store(); };
 constexpr auto kGoesOn = [](LeaseSimulation& sim, std::size_t) { sim.start_store(false); };
+constexpr auto kSaves = [](LeaseSimulation& sim, std::size_t) { sim.save_store(); };
+constexpr auto kNothing = [](LeaseSimulation&, std::size_t) {};
+constexpr auto kIsAsSaved = [](LeaseSimulation& sim, std::size_t) { sim.start_store_as_saved(); };
 constexpr auto kIsEmpty = [](LeaseSimulation& sim, std::size_t) { sim.start_store(true); };
 
 }  // namespace
@@ -226,6 +229,47 @@ TEST_CASE("never over the limit when the store is started again without its data
         CAPTURE(seed, settings.hosts);
         CHECK(minute.fullest() <= settings.limit);
     }
+}
+
+TEST_CASE("the store is started again with data of some time ago: at once, some is granted twice at most") {
+    for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+        SimSettings settings = quick(seed);
+        settings.fail_mode = seed % 2 == 0 ? FailMode::share : FailMode::closed;
+        Minute minute(settings, seed * 477);
+        minute.trouble({20, 0s, 50s, 1ms, 10ms}, kSaves, kNothing);
+        minute.trouble({4, 2s, 50s, 1ms, 8s}, kStops, kIsAsSaved);
+        minute.run();
+        CAPTURE(seed, settings.hosts, settings.fail_mode);
+        // A host may speak before the one that can tell, and get what that one was granted at last.
+        CHECK(minute.fullest() <= settings.limit + 3);
+    }
+}
+
+TEST_CASE("never over the limit when the store is slow, and stops again and again") {
+    for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+        SimSettings settings = quick(seed);
+        settings.late = 300ms;
+        settings.deadline = 700ms;
+        Minute minute(settings, seed * 577);
+        minute.trouble({4, 1s, 50s, 50ms, 12s}, kStops, kGoesOn);
+        minute.run();
+        CAPTURE(seed, settings.hosts);
+        CHECK(minute.fullest() <= settings.limit);
+    }
+}
+
+TEST_CASE("a host that comes back after a long time holds nobody up, though another is still missing") {
+    SimSettings settings = quick(5);
+    settings.hosts = 3;
+    LeaseSimulation sim(settings);
+    sim.at(1s, [&] { sim.kill(2); });
+    sim.load(0, 40, 1s, 30s);
+    sim.at(5s, [&] { sim.kill(1); });
+    sim.at(30s, [&] { sim.revive(1, false); });
+    sim.load(1, 40, 30s, 37s);
+    sim.run_until(37s);
+    CHECK(sim.admitted_by(1) >= 95);  // all of the limit, when what the other had used has left the window
+    CHECK(fullest(sim, settings) <= settings.limit);
 }
 
 TEST_CASE("after an outage everything is as before by itself") {

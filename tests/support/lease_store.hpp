@@ -22,12 +22,18 @@ class LeaseStore {
         latest_ = now_;
         const auto found = hosts_.find(beat.host);
         bool known = found != hosts_.end();
+        bool gone_back = false;
+        if (beat.claimed == incarnation_) {
+            gone_back = beat.acked > 0 && (known ? beat.acked > found->second.sequence
+                                                 : beat.silence_ms < beat.lease_ms + widest_);
+        } else if (beat.claimed != 0) {
+            gone_back = now_ - beat.silence_ms > young_ - beat.lease_ms - beat.margin_ms;
+        }
         if (incarnation_ == 0) {
             incarnation_ = beat.nonce;
             young_ = now_ + beat.lease_ms + beat.margin_ms;
             counted_ = 0;
-        } else if (beat.claimed == incarnation_ && !beat.registering && !beat.failed &&
-                   (!known || beat.acked > found->second.sequence)) {
+        } else if (gone_back) {
             hosts_.clear();
             known = false;
             incarnation_ = beat.nonce;
@@ -56,6 +62,13 @@ class LeaseStore {
 
     /// As a server that is started again without its data.
     void lose_everything() { *this = LeaseStore(executed_); }
+
+    /// As a server that is started again with what it had saved earlier, or a replica that lags behind.
+    void go_back_to(const LeaseStore& saved) {
+        const std::uint64_t executed = executed_;
+        *this = saved;
+        executed_ = executed;
+    }
 
     std::uint64_t executed() const noexcept { return executed_; }
 

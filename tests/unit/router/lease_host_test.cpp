@@ -176,9 +176,52 @@ TEST_CASE("a host that has never had contact rests for a moment, then takes its 
     stand.host.failed(100s + 50ms);
     CHECK(stand.words.words.lease == 0);
     CHECK(stand.host.bucket().mode == LeaseMode::local);
-    stand.host.poll(101s, 5);
+    const auto beat = stand.host.poll(101s, 5);
     CHECK(stand.words.words.lease == 25);
     CHECK(stand.host.bucket().mode == LeaseMode::share);
+    // Should the store answer this very beat, it must know of the share.
+    REQUIRE(beat);
+    REQUIRE(beat->reports.size() == 1);
+    CHECK(beat->reports[0].hold == 25);
+}
+
+TEST_CASE("what a beat under way says that a host holds is not outrun") {
+    const FailMode mode = GENERATE(FailMode::share, FailMode::open);
+    Stand stand(mode);
+    stand.host.poll(100s, 5);
+    stand.host.failed(100s + 800ms);
+    REQUIRE(stand.host.poll(100s + 900ms, 6));
+    stand.host.poll(101s + 100ms, 7);
+    CHECK(stand.host.bucket().mode == mode_without_contact(mode));
+    CHECK(stand.words.words.lease == 0);
+    stand.host.failed(101s + 300ms);
+    stand.host.poll(101s + 400ms, 8);
+    CHECK(stand.words.words.lease == (mode == FailMode::share ? 25 : 100));
+}
+
+TEST_CASE("a registration that may have arrived counts as contact, and the share is taken as much later") {
+    Stand stand(FailMode::share);
+    stand.begin(10);
+    Nanos now = 101s;
+    const auto go_to = [&](Nanos end) {
+        for (; now <= end; now += 100ms) {
+            stand.words.words.charged += 5;
+            if (stand.host.poll(now, 8)) stand.host.failed(now + 50ms);
+        }
+    };
+    go_to(150s);
+    std::optional<Beat> beat;
+    for (; !(beat = stand.host.poll(now, 8)); now += 100ms) continue;
+    REQUIRE(stand.host.answered(answer(BeatAnswer::Status::unknown), now));
+    const Nanos sent = now;
+    beat = stand.host.poll(now, 8);
+    REQUIRE(beat);
+    REQUIRE(beat->registering);
+    stand.host.failed(now + 50ms);
+    go_to(sent + 15s + 60s + 14s);
+    CHECK(stand.words.words.lease == 10);
+    go_to(sent + 15s + 60s + 15s + 200ms);
+    CHECK(stand.words.words.lease == 25);
 }
 
 TEST_CASE("another coordinator goes on where one has died") {

@@ -58,6 +58,7 @@ Beat random_beat(Peer& peer, std::mt19937_64& random) {
     beat.nonce = 1 + random() % 10'000'000'000'000 / 2;
     beat.registering = random() % 3 == 0;
     beat.more = beat.registering && random() % 4 == 0;
+    beat.silence_ms = static_cast<std::int64_t>(random() % 4 == 0 ? random() % 70'000 : random() % 300);
     beat.failed = random() % 20 == 0;
     beat.lease_ms = 1500;
     beat.margin_ms = 100;
