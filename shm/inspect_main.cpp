@@ -1,13 +1,15 @@
-// weir-inspect: shows what a segment holds, replays its flight recorder, and removes it.
-// Exit codes: 0 done, 1 an audit found a violated limit, 2 usage, 3 there is no such segment or it
-// cannot be read.
+// weir-inspect: shows what a segment holds, replays its flight recorder, ends cooldowns, and removes it.
+// Exit codes: 0 done, 1 an audit found a violated limit, 2 usage, 3 there is no such segment or
+// deployment, or it cannot be read.
 #include <time.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>
+#include <vector>
 
+#include "shm/health.hpp"
 #include "shm/inspect_view.hpp"
 
 namespace {
@@ -27,6 +29,7 @@ struct Options {
     bool watch = false;
     std::size_t last = 40;
     std::string view = "list";
+    std::vector<std::string> clear;  // deployments whose cooldown is to end
 };
 
 void write_all(const std::string& text) {
@@ -61,6 +64,25 @@ int remove(const Options& options) {
     return kNoSegment;
 }
 
+/// All of them or none: a name that is mistyped is found out before anything is changed.
+int clear_cooldowns(const Options& options) {
+    const Segment segment = Segment::attach(options.segment, Segment::Access::write);
+    std::vector<weir::shm::Health> deployments;
+    for (const std::string& name : options.clear) {
+        deployments.push_back(segment.find_health("deployment", name));
+        if (deployments.back()) continue;
+        std::cerr << "weir-inspect: segment '" << options.segment << "': no deployment '" << name << "'\n";
+        return kNoSegment;
+    }
+    for (std::size_t i = 0; i < deployments.size(); ++i) {
+        const bool cooling = weir::shm::cooldown_until(deployments[i]) > weir::shm::now();
+        weir::shm::clear_cooldown(deployments[i]);
+        write_all("'" + weir::shm::printable(options.clear[i]) +
+                  (cooling ? "' is back in service\n" : "' was in service already\n"));
+    }
+    return kDone;
+}
+
 void add_views(CLI::App& app, Options& options) {
     const auto add = [&](const char* name, const char* help) {
         return app.add_subcommand(name, help)->fallthrough()->callback([&options, name] {
@@ -73,6 +95,9 @@ void add_views(CLI::App& app, Options& options) {
     add("waiting", "who waits for capacity: of each process the first, in the order of their turns");
     add("hosts", "this host among those that share its limits: mode, contact, leases");
     add("health", "deployments: cooldown, failures, latency; models: learned sizes");
+    add("cooldown", "deployments that are out of service, and for how long")
+        ->add_option("--clear", options.clear, "put it back into service at once; may be repeated")
+        ->type_name("NAME");
     add("counters", "sums, Weir's own and those of the programs");
     add("recorder", "the last decisions")
         ->add_option("--last", options.last, "how many")
@@ -94,7 +119,7 @@ int main(int argc, char** argv) {
     app.add_flag("--json", options.json, "machine-readable output");
     app.add_flag("-w,--watch", options.watch, "repeat every second");
     app.require_subcommand(0, 1);
-    app.footer("Exit codes: 0 done, 1 a limit was violated, 2 usage, 3 no such segment.");
+    app.footer("Exit codes: 0 done, 1 a limit was violated, 2 usage, 3 no such segment or deployment.");
     add_views(app, options);
     try {
         app.parse(argc, argv);
@@ -102,6 +127,7 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? kDone : kUsage;
     }
     try {
+        if (!options.clear.empty()) return clear_cooldowns(options);
         return options.view == "remove" ? remove(options) : show(options);
     } catch (const SegmentError& error) {
         std::cerr << "weir-inspect: " << error.what() << '\n';

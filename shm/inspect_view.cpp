@@ -77,6 +77,7 @@ std::string InspectView::render(std::string_view view, Nanos now) {
     if (view == "waiting") return waiting(now);
     if (view == "hosts") return hosts(now);
     if (view == "health") return health(now);
+    if (view == "cooldown") return cooldowns(now);
     if (view == "counters") return counters();
     if (view == "recorder") return recorder(now);
     if (view == "audit") return audit(now);
@@ -193,6 +194,28 @@ std::string InspectView::health(Nanos now) const {
     }
     if (options_.json) return dumped({{"segment", segment_.name()}, {"health", json}});
     if (table.empty()) return fmt::format("segment '{}': no health records yet\n", segment_.name());
+    return table.text(options_.colour);
+}
+
+std::string InspectView::cooldowns(Nanos now) const {
+    TextTable table({"DEPLOYMENT", ">BACK IN", ">FAILURES", ">LAST FAILURE"});
+    Json json = Json::array();
+    for (const HealthInfo& entry : inspector_.healths(now)) {
+        const HealthSnapshot& health = entry.health;
+        if (health.cooldown_until <= now) continue;
+        const Nanos left = health.cooldown_until - now;
+        // A quota that is used up takes a deployment out of service without any failure.
+        const bool failed = health.last_failure != Nanos(0);
+        const Nanos ago = std::max(Nanos(0), now - health.last_failure);
+        json.push_back({{"name", entry.name},
+                        {"cooldown_seconds", to_seconds(left)},
+                        {"failures", health.failures},
+                        {"last_failure_seconds_ago", failed ? Json(to_seconds(ago)) : Json()}});
+        table.add({printable(entry.name), seconds_text(left), fmt::to_string(health.failures),
+                   failed ? seconds_text(ago) + " ago" : "-"});
+    }
+    if (options_.json) return dumped({{"segment", segment_.name()}, {"cooldowns", json}});
+    if (table.empty()) return fmt::format("segment '{}': nothing cools down\n", segment_.name());
     return table.text(options_.colour);
 }
 

@@ -22,8 +22,8 @@ class InspectView {
     /// `segment` must outlive the view.
     InspectView(const Segment& segment, const ViewOptions& options);
 
-    /// "list", "participants", "gauges", "waiting", "hosts", "health", "counters", "recorder", "audit" or
-    /// "info".
+    /// "list", "participants", "gauges", "waiting", "hosts", "health", "cooldown", "counters", "recorder",
+    /// "audit" or "info".
     std::string render(std::string_view view, Nanos now);
 
     /// Whether an audit that was rendered found a violated limit.
@@ -36,6 +36,7 @@ class InspectView {
     std::string waiting(Nanos now) const;
     std::string hosts(Nanos now) const;
     std::string health(Nanos now) const;
+    std::string cooldowns(Nanos now) const;
     std::string counters() const;
     std::string recorder(Nanos now) const;
     std::string audit(Nanos now);

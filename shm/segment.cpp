@@ -167,9 +167,9 @@ Segment Segment::open(const SegmentOptions& options) {
         std::make_shared<SegmentImpl>(SegmentFile::open(options), options.name, options.wait_max));
 }
 
-Segment Segment::attach(std::string_view name) {
+Segment Segment::attach(std::string_view name, Access access) {
     return Segment(
-        std::make_shared<SegmentImpl>(SegmentFile::attach(name), std::string(name), Nanos(0)));
+        std::make_shared<SegmentImpl>(SegmentFile::attach(name, access), std::string(name), Nanos(0)));
 }
 
 bool Segment::remove(std::string_view name) {
@@ -290,6 +290,12 @@ Health Segment::health(std::string_view scope, std::string_view name) {
     const TableView& table = impl_->table(Table::healths);
     const Found found = find_lasting(*impl_, Table::healths, scoped_key(scope, name, table.text_words));
     return {&impl_->health(found.record), found.life};
+}
+
+Health Segment::find_health(std::string_view scope, std::string_view name) const {
+    const TableView& table = impl_->table(Table::healths);
+    const auto found = find(table, scoped_key(scope, name, table.text_words));
+    return found ? Health{&impl_->health(found->record), found->life} : Health{};
 }
 
 Counter Segment::counter(std::string_view name) {

@@ -87,8 +87,9 @@ class Segment {
     /// layout is not touched but refused by a SegmentError.
     static Segment open(const SegmentOptions& options);
 
-    /// Attaches for reading only; never creates.
-    static Segment attach(std::string_view name);
+    /// Attaches to what is there, for reading only or for writing, too; never creates.
+    enum class Access : std::uint8_t { read, write };
+    static Segment attach(std::string_view name, Access access = Access::read);
 
     /// Removes the name. Processes that have it open keep their (now private) counters. False if
     /// not there.
@@ -128,8 +129,9 @@ class Segment {
     Line line(std::string_view scope, std::string_view name);
     Line find_line(std::string_view scope, std::string_view name) const;
 
-    /// The health record of that name, made if it is new.
+    /// The health record of that name, made if it is new; find_health() gives none then.
     Health health(std::string_view scope, std::string_view name);
+    Health find_health(std::string_view scope, std::string_view name) const;
 
     /// The counter of that name, made if it is new. Labels are part of the name, as Prometheus
     /// writes them: `litellm_proxy_total_requests_metric{model="x"}`.

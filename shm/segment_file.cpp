@@ -382,11 +382,13 @@ SegmentFile SegmentFile::open(const SegmentOptions& options) {
     }
 }
 
-SegmentFile SegmentFile::attach(std::string_view name) {
+SegmentFile SegmentFile::attach(std::string_view name, Segment::Access access) {
     check_name(name);
     auto impl = std::make_unique<Impl>();
     impl->name = std::string(name);
-    auto found = find_object(name, ipc::read_only);
+    impl->writable = access == Segment::Access::write;
+    const ipc::mode_t mode = impl->writable ? ipc::read_write : ipc::read_only;
+    auto found = find_object(name, mode);
     if (!found)
         fail(Attach::not_there, name, "there is none; it appears when the first program opens it");
     impl->adopt(std::move(*found));
@@ -407,7 +409,7 @@ SegmentFile SegmentFile::attach(std::string_view name) {
         header = read_header(name, impl->fd());
     }
     check_header(name, header);
-    impl->region = map(name, impl->object, ipc::read_only, header.size_bytes());
+    impl->region = map(name, impl->object, mode, header.size_bytes());
     // ORDER(ready): acquire; pairs with the release in describe().
     if (static_cast<const Header*>(impl->region.get_address())
             ->ready.load(std::memory_order_acquire) != kReady) {

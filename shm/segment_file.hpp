@@ -25,7 +25,7 @@ class SegmentFile {
  public:
     /// As Segment::open and Segment::attach; throw SegmentError.
     static SegmentFile open(const SegmentOptions& options);
-    static SegmentFile attach(std::string_view name);
+    static SegmentFile attach(std::string_view name, Segment::Access access);
     static bool remove(std::string_view name);
 
     SegmentFile(SegmentFile&&) noexcept;

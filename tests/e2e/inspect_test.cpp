@@ -11,6 +11,7 @@
 #include <sstream>
 #include <string>
 
+#include "shm/health.hpp"
 #include "shm/layout.hpp"
 #include "shm/segment.hpp"
 #include "tests/support/program.hpp"
@@ -167,6 +168,30 @@ TEST_CASE("weir-inspect audit ends with 0 while every limit held, and with 1 onc
     const json report = json::parse(violated.output);
     CHECK(report["violated"] == true);
     CHECK(report["limiters"][0]["worst_window"] == 14);
+}
+
+TEST_CASE("weir-inspect ends the cooldowns of the deployments that are named, or of none") {
+    Used used;
+    for (const char* name : {"first", "second", "third"}) {
+        set_cooldown(used.segment.health("deployment", name), now() + std::chrono::hours(1));
+    }
+    const auto cooling = [&] { return used.inspect_json("cooldown")["cooldowns"].size(); };
+    CHECK(cooling() == 3);
+    const Finished mistyped = used.inspect({"cooldown", "--clear", "first", "--clear", "frist"});
+    CHECK(mistyped.status == 3);
+    CHECK(has(mistyped.errors, "no deployment 'frist'"));
+    CHECK(cooling() == 3);
+    const Finished cleared = used.inspect({"cooldown", "--clear", "first", "--clear", "third"});
+    CHECK(cleared.status == 0);
+    CHECK(has(cleared.output, "'first' is back in service"));
+    CHECK(cooldown_until(used.segment.health("deployment", "first")) == Nanos(0));
+    CHECK(cooldown_until(used.segment.health("deployment", "second")) > now());
+    CHECK(cooling() == 1);
+    CHECK(has(used.inspect({"cooldown", "--clear", "first"}).output, "in service already"));
+    // It makes neither a segment nor a deployment.
+    const ScratchSegment nothing;
+    CHECK(run({"weir-inspect", "--segment", nothing.name(), "cooldown", "--clear", "first"}).status == 3);
+    CHECK(run({"weir-inspect", "--segment", nothing.name(), "list"}).status == 3);
 }
 
 TEST_CASE("weir-inspect removes a segment once") {

@@ -110,7 +110,12 @@ TEST_CASE("gauges, health and counters show what is in the segment") {
         if (own["name"] == "admitted") CHECK(own["value"] == 3);
         if (own["name"] == "refused") CHECK(own["value"] == 1);
     }
-    for (const auto* view : {"gauges", "health", "counters"}) CHECK(busy.text(view).find('\n') > 0);
+    const json cooling = busy.shown("cooldown")["cooldowns"];
+    REQUIRE(cooling.size() == 1);
+    CHECK(cooling[0]["name"] == "gpt-1");
+    CHECK(cooling[0]["cooldown_seconds"] == 30.0);
+    for (const auto* view : {"gauges", "health", "cooldown", "counters"})
+        CHECK(busy.text(view).find('\n') > 0);
 }
 
 TEST_CASE("the recorder's view and the audit tell the same story") {
@@ -148,6 +153,7 @@ TEST_CASE("an empty segment says so, and what it has room for") {
     CHECK_THAT(view.render("participants", now()), Contains("nobody has joined"));
     CHECK_THAT(view.render("gauges", now()), Contains("no gauges yet"));
     CHECK_THAT(view.render("health", now()), Contains("no health records yet"));
+    CHECK_THAT(view.render("cooldown", now()), Contains("nothing cools down"));
     CHECK_THAT(view.render("recorder", now()), Contains("nothing recorded yet"));
     CHECK_THAT(view.render("info", now()), Contains("1048576 bytes"));
     CHECK_THROWS_AS(view.render("nonsense", now()), std::invalid_argument);
