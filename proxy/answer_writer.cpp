@@ -16,7 +16,10 @@ namespace {
 constexpr std::string_view kEventStream = "text/event-stream";
 
 router::ApiError broken_off(TransportError failure) {
-    return {502, std::string(to_string(failure)) + ".", "api_connection_error", {}, {}};
+    const router::Kind kind = router::classify(failure).kind;
+    const std::string message = std::string(to_string(failure)) + ".";
+    if (kind != router::Kind::timeout) return {502, message, "api_connection_error", {}, {}};
+    return {router::client_status(kind, 0), message, std::string(router::error_type(kind)), {}, {}};
 }
 
 }  // namespace

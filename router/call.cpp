@@ -130,10 +130,10 @@ Task<Outcome> Call::attempt() {
     transport_ = co_await send();
     if (transport_ == TransportError::none && exchange_->status() / 100 == 4 &&
         exchange_->pieces().empty() && !exchange_->done()) {
-        transport_ = co_await exchange_->next(attempted_ + patience());
+        transport_ = co_await exchange_->next(deadline());
     }
     if (transport_ != TransportError::none) {
-        const Outcome outcome = classify(transport_);
+        const Outcome outcome = judged(transport_);
         fail(outcome);
         co_return outcome;
     }
@@ -178,6 +178,7 @@ Task<TransportError> Call::send() {
     scanner_.reset();
     stripper_.reset();
     first_byte_ = {};
+    held_back_ = {};
     const Deployment& deployment = *account_.deployment();
     // The usage of a stream comes only on demand; without it nothing could be settled.
     asked_usage_ = request_.facts->stream && !request_.facts->include_usage &&
@@ -202,22 +203,59 @@ Task<TransportError> Call::send() {
     pieces[0] = asio::buffer(head);
 
     exchange_.emplace(deployment.upstream());
-    const auto failure = co_await exchange_->start({pieces.data(), count},
-                                                   attempted_ + patience(), fresh_);
+    const auto failure = co_await exchange_->start({pieces.data(), count}, deadline(), fresh_);
     answered_ = shm::now();
     co_return failure;
 }
 
-/// How long this deployment may take for each step of its answer.
-shm::Nanos Call::patience() const {
+/// The request's own timeout goes before those of the configuration.
+Call::Patience Call::patience() const {
+    Patience patience = configured_patience();
+    if (const auto own = request_.facts->timeout_seconds) {
+        patience.whole = shm::from_seconds(std::min(*own, 86400.0));
+    }
+    return patience;
+}
+
+Call::Patience Call::configured_patience() const {
     const DeploymentConfig& config = account_.deployment()->config();
-    const auto& facts = *request_.facts;
-    if (facts.timeout_seconds) return shm::from_seconds(std::min(*facts.timeout_seconds, 86400.0));
     const RouterConfig& general = router_.config_;
-    if (facts.stream && config.stream_timeout) return *config.stream_timeout;
-    if (config.timeout) return *config.timeout;
-    if (facts.stream && general.stream_timeout) return *general.stream_timeout;
-    return general.timeout.value_or(general.weir.upstream_timeout);
+    const shm::Nanos usual = general.weir.upstream_timeout;
+    const auto whole = config.timeout ? config.timeout : general.timeout;
+    if (!request_.facts->stream) return {whole.value_or(usual), {}};
+    const auto piece = config.stream_timeout ? config.stream_timeout : general.stream_timeout;
+    // Who lets a stream pause for longer than an answer may take in all has not meant that for streams.
+    if (whole && piece && *piece > *whole) return {{}, piece};
+    return {whole, piece.value_or(usual)};
+}
+
+/// Until when the next part of the answer must be there. The first piece of a stream is waited for from the
+/// beginning of the attempt on.
+shm::Nanos Call::deadline() const {
+    const Patience patience = this->patience();
+    const bool begun = first_byte_ != shm::Nanos{};
+    const shm::Nanos whole = patience.whole ? attempted_ + held_back_ + *patience.whole : kNever;
+    const shm::Nanos piece = patience.piece ? (begun ? shm::now() : attempted_) + *patience.piece : kNever;
+    return std::min(whole, piece);
+}
+
+/// The upstream's part of the time that the attempt has taken.
+shm::Nanos Call::taken() const { return shm::now() - attempted_ - held_back_; }
+
+bool Call::ran_out_of_time() const {
+    const auto whole = patience().whole;
+    return whole && taken() >= *whole;
+}
+
+/// What only a client's own impatience has ended says nothing about the deployment.
+Outcome Call::judged(TransportError failure) const {
+    Outcome outcome = classify(failure);
+    const bool late = outcome.kind == Kind::timeout || failure == TransportError::connect_timeout;
+    if (!late || !request_.facts->timeout_seconds || !ran_out_of_time()) return outcome;
+    const Patience configured = configured_patience();
+    const shm::Nanos most = std::min(configured.whole.value_or(kNever), configured.piece.value_or(kNever));
+    if (taken() < most) outcome.source = Source::client;
+    return outcome;
 }
 
 /// What the circumstances of the latest failure allow.
@@ -242,7 +280,8 @@ std::optional<shm::Nanos> Call::upstream_delay() const {
 /// Every process sees the failure, and the cooldown if there is to be one, at once.
 void Call::count_failure(const Outcome& outcome, std::optional<shm::Nanos> retry_after) {
     const bool only_one = target_.group->deployments.size() == 1;
-    observe_failure(*account_.deployment(), router_.config_.cooldowns, {outcome, only_one, retry_after},
+    observe_failure(*account_.deployment(), router_.config_.cooldowns,
+                    {outcome, only_one, retry_after, request_.facts->stream, router_.config_.latency_memory},
                     shm::now());
 }
 
@@ -296,12 +335,15 @@ Task<void> Call::pause(shm::Nanos duration) {
 }
 
 Task<TransportError> Call::next() {
-    const TransportError failure = co_await exchange_->next(shm::now() + patience());
+    held_back_ += shm::now() - came_at_;
+    TransportError failure = co_await exchange_->next(deadline());
+    const bool cut = failure == TransportError::stalled && request_.facts->stream && ran_out_of_time();
+    if (cut) failure = TransportError::overran;
     if (failure == TransportError::none) {
         read_pieces(shm::now());
     } else {
         transport_ = failure;
-        if (!aborted_) count_failure(classify(failure), std::nullopt);
+        if (!aborted_) count_failure(judged(failure), std::nullopt);
         finish(false, shm::now());
     }
     co_return failure;
@@ -353,7 +395,10 @@ void Call::finish(bool whole, shm::Nanos now) {
     if (account_.deployment() != nullptr && was_refused()) heed_quota(*account_.deployment());
     router_.wait_room_.capacity_returned();
     if (!whole || exchange_->status() >= 400) return;
-    shm::record_success(account_.deployment()->health(), now, now - attempted_, first_byte_ - attempted_);
+    shm::LatencySample sample{now - attempted_, {}, router_.config_.latency_memory};
+    const bool begun = first_byte_ != shm::Nanos{};
+    if (request_.facts->stream && begun) sample.ttft = first_byte_ - attempted_;
+    shm::record_success(account_.deployment()->health(), now, sample);
     if (const auto usage = scanner_->usage()) {
         shm::learn(target_.group->learning, {account_.size().prompt_bytes, usage->prompt_tokens,
                                              usage->completion_tokens});

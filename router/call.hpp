@@ -107,7 +107,18 @@ class Call {
     void begin_reading();
     void finish(bool whole, shm::Nanos now);
     Spent spent() const;
-    shm::Nanos patience() const;
+
+    /// How long an attempt may take.
+    struct Patience {
+        std::optional<shm::Nanos> whole;  ///< in all; empty: any time
+        std::optional<shm::Nanos> piece;  ///< of a stream: until its first piece, and from piece to piece
+    };
+    Patience patience() const;
+    Patience configured_patience() const;
+    shm::Nanos deadline() const;
+    shm::Nanos taken() const;
+    bool ran_out_of_time() const;
+    Outcome judged(TransportError failure) const;
 
     Router& router_;
     Request request_;
@@ -126,6 +137,7 @@ class Call {
     TransportError transport_ = TransportError::none;  // of the latest attempt
     Timer* pausing_ = nullptr;
     shm::Nanos attempted_{};
+    shm::Nanos held_back_{};   // since then, by a client that takes its time to read
     shm::Nanos answered_{};    // its head was there
     shm::Nanos first_byte_{};  // of the body
     shm::Nanos came_at_{};     // the latest of the answer

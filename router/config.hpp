@@ -55,8 +55,8 @@ struct DeploymentConfig {
     std::optional<std::uint64_t> otpm;                               ///< output tokens a window
     std::optional<std::uint64_t> max_parallel_requests;              ///< over all processes
     std::int64_t order = kLastOrder;                                 ///< lower first
-    std::optional<shm::Nanos> timeout;
-    std::optional<shm::Nanos> stream_timeout;
+    std::optional<shm::Nanos> timeout;         ///< as RouterConfig has it, and goes before that
+    std::optional<shm::Nanos> stream_timeout;  ///< likewise
     std::optional<std::uint32_t> num_retries;
     std::optional<shm::Nanos> cooldown_time;
     std::vector<std::string> tags;
@@ -120,7 +120,7 @@ struct WeirSettings {
     std::uint64_t segment_size = 16u << 20;        ///< bytes
     shm::Nanos window = std::chrono::seconds(60);  ///< 10 ms .. 366 days
     std::uint64_t max_body_bytes = 32u << 20;
-    shm::Nanos upstream_timeout = std::chrono::seconds(600);
+    shm::Nanos upstream_timeout = std::chrono::seconds(600);  ///< where no other is given
 
     QueueSettings queue;
     ConnectionSettings upstream;
@@ -152,13 +152,14 @@ struct RouterConfig {
 
     Strategy strategy = Strategy::simple_shuffle;
     double latency_buffer = 0;
+    shm::Nanos latency_memory = shm::kLatencyMemory;  ///< averages without a sample for so long are forgotten
     RetryRules retries;
     std::map<std::string, PerKind, std::less<>> group_retry_policy;
     FallbackRules fallbacks;
     CooldownRules cooldowns;
     std::map<std::string, GroupAlias, std::less<>> model_group_alias;
-    std::optional<shm::Nanos> timeout;  ///< of the router; weir.upstream_timeout if not given
-    std::optional<shm::Nanos> stream_timeout;  ///< for streams, until the first byte
+    std::optional<shm::Nanos> timeout;  ///< for an attempt in all, from connecting to the end of its answer
+    std::optional<shm::Nanos> stream_timeout;  ///< for the first piece of a stream, and from piece to piece
     std::optional<std::uint64_t> default_max_parallel_requests;  ///< of deployments that give none
     std::optional<std::uint8_t> default_priority;
     TagRules tags;

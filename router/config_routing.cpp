@@ -193,10 +193,10 @@ void read_strategy(const ConfigNode& settings, RouterConfig& config) {
     }
     const ConfigNode args = settings.at("routing_strategy_args");
     if (!args.expect_map("arguments of the strategy")) return;
-    args.only({"lowest_latency_buffer"},
+    args.only({"lowest_latency_buffer", "ttl"},
               std::to_array<Ignored>(
-                  {{"ttl", "averages are moving; old latencies fade"},
-                   {"max_latency_list_size", "averages are moving; old latencies fade"}}));
+                  {{"max_latency_list_size", "averages are moving; old latencies fade"}}));
+    config.latency_memory = args.at("ttl").seconds(1, 31 * 86400.0).value_or(config.latency_memory);
     config.latency_buffer = args.at("lowest_latency_buffer").number(0, 1e6).value_or(0);
 }
 

@@ -23,7 +23,7 @@ bool at_once(Kind kind) noexcept {
 }
 
 bool is_required(const CooldownRules& rules, const Failure& failure) noexcept {
-    if (failure.outcome.ok() || failure.outcome.source == Source::client) return false;
+    if (!failure.outcome.tells()) return false;
     const Kind kind = failure.outcome.kind;
     // The upstream has said when it wants to be asked again.
     if (kind == Kind::rate_limited && failure.retry_after) return true;

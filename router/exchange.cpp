@@ -48,7 +48,7 @@ Task<TransportError> Exchange::start(std::span<const asio::const_buffer> request
                                      shm::Nanos deadline, bool fresh) {
     if (!fresh) connection_ = upstream_.take_idle();  // most often there is one, and nothing to wait for
     if (!connection_) {
-        auto acquired = co_await upstream_.acquire(fresh);
+        auto acquired = co_await upstream_.acquire(fresh, deadline);
         if (acquired.error != TransportError::none) co_return acquired.error;
         connection_ = std::move(acquired.connection);
     }

@@ -27,8 +27,8 @@ class Exchange {
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
 
-    /// Sends `request` (its pieces must stay until this returns) and reads the head of the answer,
-    /// until `deadline`; over a new connection if `fresh`.
+    /// Gets a connection, a new one if `fresh`, sends `request` (its pieces must stay until this returns)
+    /// and reads the head of the answer, all of it until `deadline`.
     Task<TransportError> start(std::span<const asio::const_buffer> request, shm::Nanos deadline,
                                bool fresh);
 

@@ -39,8 +39,13 @@ void observe_failure(const Deployment& deployment, CooldownRules rules, const Se
     failure.outcome = seen.outcome;
     failure.successes = shm::read_health(health, now).successes;
     failure.outcome.source = source_of(seen.outcome, deployment, failure.successes);
-    if (failure.outcome.source == Source::client) return;
+    if (!failure.outcome.tells()) return;
     failure.failures = shm::record_failure(health, now);
+    if (seen.outcome.kind == Kind::timeout) {
+        shm::LatencySample sample{shm::kTimeoutPenalty, {}, seen.latency_memory};
+        if (seen.stream) sample.ttft = shm::kTimeoutPenalty;
+        shm::record_timeout(health, now, sample);
+    }
     failure.only_one = seen.only_one;
     failure.retry_after = seen.retry_after;
     rules.deployment_cooldown_time = deployment.config().cooldown_time;

@@ -19,10 +19,13 @@ struct SeenFailure {
     Outcome outcome;
     bool only_one = false;                  ///< the only deployment of its group
     std::optional<shm::Nanos> retry_after;  ///< as the upstream said, from now
+    bool stream = false;
+    shm::Nanos latency_memory = shm::kLatencyMemory;  ///< see RouterConfig
 };
 
-/// Counts the failure, and takes the deployment out of service if `rules` say so. What is the client's
-/// fault says nothing about the deployment, and does neither.
+/// Counts the failure, a timeout among the latencies, too, and takes the deployment out of service if
+/// `rules` say so. What is the client's fault, or our own, says nothing about the deployment and does none of
+/// that.
 void observe_failure(const Deployment& deployment, CooldownRules rules, const SeenFailure& failure,
                      shm::Nanos now) noexcept;
 

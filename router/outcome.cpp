@@ -71,6 +71,7 @@ Retry retry_of(Kind kind) noexcept {
         case Kind::connection:
             return Retry::anywhere;
         case Kind::auth:
+        case Kind::overloaded:
             return Retry::elsewhere;
         default:
             return Retry::no;
@@ -95,9 +96,18 @@ Outcome classify(unsigned status, std::string_view snippet) noexcept {
 
 Outcome classify(TransportError error) noexcept {
     Kind kind = Kind::connection;
+    Source source = Source::connection;
     switch (error) {
         case TransportError::none:
             return {};
+        case TransportError::pool_full:
+            kind = Kind::overloaded;
+            source = Source::own;
+            break;
+        case TransportError::overran:
+            kind = Kind::timeout;
+            source = Source::own;
+            break;
         case TransportError::first_byte_timeout:
         case TransportError::stalled:
             kind = Kind::timeout;
@@ -109,7 +119,7 @@ Outcome classify(TransportError error) noexcept {
         default:
             break;
     }
-    return {kind, Source::connection, retry_of(kind), may_have_arrived(error)};
+    return {kind, source, retry_of(kind), may_have_arrived(error)};
 }
 
 unsigned client_status(Kind kind, unsigned upstream_status) noexcept {
@@ -131,6 +141,8 @@ unsigned client_status(Kind kind, unsigned upstream_status) noexcept {
             return 409;
         case Kind::rate_limited:
             return 429;
+        case Kind::overloaded:
+            return 503;
         case Kind::server_error:
         case Kind::connection:
             return 500;
@@ -158,6 +170,8 @@ std::string_view to_string(Kind kind) noexcept {
             return "context_window";
         case Kind::content_policy:
             return "content_policy";
+        case Kind::overloaded:
+            return "overloaded";
         case Kind::server_error:
             return "server_error";
         case Kind::connection:
@@ -184,6 +198,8 @@ std::string_view error_type(Kind kind) noexcept {
             return "conflict_error";
         case Kind::rate_limited:
             return "throttling_error";
+        case Kind::overloaded:
+            return "overloaded_error";
         case Kind::server_error:
             return "internal_server_error";
         case Kind::connection:

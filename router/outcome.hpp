@@ -23,13 +23,21 @@ enum class Kind : std::uint8_t {
     rate_limited,    ///< 429
     context_window,  ///< a 4xx that says the prompt is too long for the model
     content_policy,  ///< a 4xx that says the prompt was filtered
+    overloaded,      ///< too much is under way in this process itself to ask the upstream
     server_error,    ///< 5xx, or an answer that is none
     connection,      ///< no connection, or it ended before an answer
 };
 
 /// Whose fault a failure is. What clients can bring about is never counted against a deployment: nonsense
-/// must not take it out of service. A 404 is the deployment's only if it is about the model.
-enum class Source : std::uint8_t { none, client, upstream, connection };
+/// must not take it out of service. Nor is what our own limits bring about. A 404 is the deployment's only
+/// if it is about the model.
+enum class Source : std::uint8_t {
+    none,
+    client,
+    upstream,
+    connection,
+    own,  ///< our own limits: of connections, or of the time that a stream may take in all
+};
 
 /// Whether the same request may be tried again.
 enum class Retry : std::uint8_t {
@@ -44,6 +52,8 @@ struct Outcome {
     Retry retry = Retry::no;
     bool counted = true;  ///< the upstream may have counted and worked on the request
     bool ok() const noexcept { return kind == Kind::ok; }
+    /// Whether it says something about the deployment.
+    bool tells() const noexcept { return source == Source::upstream || source == Source::connection; }
 };
 
 /// An answer with `status` (HTTP), of whose body `snippet` is the beginning.

@@ -27,6 +27,7 @@ std::optional<std::uint32_t> PerKind::of(Kind kind) const noexcept {
             return rate_limit;
         case Kind::content_policy:
             return content_policy;
+        case Kind::overloaded:
         case Kind::server_error:
         case Kind::connection:
             return server_error;

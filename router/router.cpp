@@ -164,7 +164,7 @@ Candidate Router::snapshot(Deployment& deployment, shm::Nanos now) const {
         if (count != nullptr) candidate.used_tokens = participant_.look(count->limiter, now).used;
     }
     if (strategy_ == Strategy::latency_based) {
-        const auto health = shm::read_health(deployment.health(), now);
+        const auto health = shm::read_health(deployment.health(), now, config_.latency_memory);
         candidate.latency = health.latency_avg;
         candidate.ttft = health.ttft_avg;
     }

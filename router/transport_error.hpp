@@ -11,10 +11,12 @@ enum class TransportError : std::uint8_t {
     resolve,             ///< its name is not known
     connect,             ///< refused or unreachable
     tls,                 ///< handshake failed or the certificate is not trusted
-    connect_timeout,     ///< connecting, or waiting for a free connection, took too long
+    connect_timeout,     ///< connecting took too long, or finding out its address did
+    pool_full,           ///< none of our own connections to it came free in time
     closed,              ///< closed before the first byte of the answer
     first_byte_timeout,  ///< connected, but no head of an answer in time
     stalled,             ///< the answer began, then nothing more came in time
+    overran,             ///< a stream that went on for longer than it may in all
     broken,              ///< the answer began, then the connection ended within it
     malformed,           ///< what came is not HTTP/1.1, or its head is too large
 };

@@ -51,17 +51,17 @@ Upstream::Upstream(asio::io_context& io, Pulse& pulse, const Url& url,
 
 Upstream::~Upstream() { *self_ = nullptr; }
 
-Task<Upstream::Acquired> Upstream::acquire(bool fresh) {
+Task<Upstream::Acquired> Upstream::acquire(bool fresh, shm::Nanos deadline) {
     if (!fresh) {
         if (auto connection = take_idle()) co_return Acquired{std::move(connection)};
     }
-    const shm::Nanos deadline = shm::now() + settings_.connect_timeout;
+    deadline = std::min(deadline, shm::now() + settings_.connect_timeout);
     while (open_ >= settings_.max_per_upstream) {
         if (auto connection = take_idle()) {
             if (!fresh) co_return Acquired{std::move(connection)};
             release(std::move(connection), false);
-        } else if (!co_await wait_for_room(deadline)) {
-            co_return Acquired{nullptr, TransportError::connect_timeout};
+        } else if (!co_await wait_in(waiting_, deadline)) {
+            co_return Acquired{nullptr, TransportError::pool_full};
         }
     }
     ++open_;
@@ -84,7 +84,7 @@ void Upstream::release(std::unique_ptr<Connection> connection, bool keep) {
         connection.reset();
         --open_;
     }
-    let_one_in();
+    call_first(waiting_);
 }
 
 std::unique_ptr<Connection> Upstream::take_idle() {
@@ -98,26 +98,26 @@ std::unique_ptr<Connection> Upstream::take_idle() {
     return nullptr;
 }
 
-Task<bool> Upstream::wait_for_room(shm::Nanos deadline) {
+Task<bool> Upstream::wait_in(Queue& queue, shm::Nanos deadline) {
     Turn turn{Timer(io_), false};
     turn.timer.expires_at(Timer::time_point(deadline));  // steady_clock is CLOCK_MONOTONIC
-    waiting_.push_back(&turn);
+    queue.push_back(&turn);
     co_await turn.timer.async_wait(kAwait);
     // Being called may coincide with the end of the patience: only `called` says who was first.
-    if (!turn.called) waiting_.erase(std::find(waiting_.begin(), waiting_.end(), &turn));
+    if (!turn.called) queue.erase(std::find(queue.begin(), queue.end(), &turn));
     co_return turn.called;
 }
 
-void Upstream::let_one_in() {
-    if (waiting_.empty()) return;
-    Turn* first = waiting_.front();
-    waiting_.pop_front();
+void Upstream::call_first(Queue& queue) {
+    if (queue.empty()) return;
+    Turn* first = queue.front();
+    queue.pop_front();
     first->called = true;
     first->timer.cancel();
 }
 
 Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadline) {
-    if (const auto error = co_await resolve(); error != TransportError::none) co_return error;
+    if (const auto error = co_await resolve(deadline); error != TransportError::none) co_return error;
     const auto endpoints = endpoints_;  // another request may resolve anew meanwhile
     const auto error = co_await connection.connect(endpoints, deadline);
     if (error != TransportError::none) {
@@ -129,12 +129,31 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
     co_return co_await connection.handshake(trust, url_.host, deadline);
 }
 
-Task<TransportError> Upstream::resolve() {
-    if (shm::now() >= good_until_) co_await look_up();
-    co_return endpoints_.empty() ? TransportError::resolve : TransportError::none;
+Task<TransportError> Upstream::resolve(shm::Nanos deadline) {
+    const shm::Nanos now = shm::now();
+    if (now < good_until_) co_return TransportError::none;
+    begin_look_up();
+    // An old address is better than none, while there is time to try it.
+    const shm::Nanos until = endpoints_.empty() ? deadline : now + (deadline - now) / 2;
+    bool looked_up = !looking_up_;  // who knows the answer says it at once
+    if (!looked_up) looked_up = co_await wait_in(asking_, until);
+    if (!endpoints_.empty()) co_return TransportError::none;
+    co_return looked_up ? TransportError::resolve : TransportError::connect_timeout;
 }
 
-/// An old address is better than none.
+void Upstream::begin_look_up() {
+    if (looking_up_) return;
+    looking_up_ = true;
+    asio::co_spawn(io_.get_executor(), look_up(), [self = self_](std::exception_ptr) {
+        if (*self != nullptr) (*self)->end_look_up();
+    });
+}
+
+void Upstream::end_look_up() {
+    looking_up_ = false;
+    while (!asking_.empty()) call_first(asking_);
+}
+
 Task<void> Upstream::look_up() {
     const auto self = self_;
     auto found = co_await resolver_(url_.host, url_.port);
@@ -151,11 +170,8 @@ Task<void> Upstream::look_up() {
 
 void Upstream::refresh(shm::Nanos now) {
     const shm::Nanos grace = settings_.dns_ttl == shm::Nanos{} ? kLookUpAgain : shm::Nanos{};
-    if (open_ == 0 || looking_up_ || good_until_ == kNever || now < good_until_ + grace) return;
-    looking_up_ = true;
-    asio::co_spawn(io_.get_executor(), look_up(), [self = self_](std::exception_ptr) {
-        if (*self != nullptr) (*self)->looking_up_ = false;
-    });
+    if (open_ == 0 || good_until_ == kNever || now < good_until_ + grace) return;
+    begin_look_up();
 }
 
 bool Upstream::is_current(const Connection& connection) const {
@@ -167,7 +183,7 @@ bool Upstream::is_current(const Connection& connection) const {
 
 void Upstream::drop_outdated() {
     open_ -= std::erase_if(idle_, [&](const auto& connection) { return !is_current(*connection); });
-    let_one_in();
+    call_first(waiting_);
 }
 
 void Upstream::close_idle(shm::Nanos now) {

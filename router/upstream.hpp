@@ -30,9 +30,10 @@ class Upstream {
         TransportError error = TransportError::none;
     };
 
-    /// An idle connection, or a new one; waits for one to come free when there are too many.
-    /// `fresh` asks for a new one. Give it back by release.
-    Task<Acquired> acquire(bool fresh);
+    /// An idle connection, or a new one; waits for one to come free when there are too many, until
+    /// `deadline`, and never longer than `settings.connect_timeout`. `fresh` asks for a new one. Give it
+    /// back by release.
+    Task<Acquired> acquire(bool fresh, shm::Nanos deadline = kNever);
 
     /// An idle connection that is still good, or null. Give it back by release.
     std::unique_ptr<Connection> take_idle();
@@ -49,21 +50,26 @@ class Upstream {
         Timer timer;
         bool called;
     };
+    /// Who waits for something, in order of arrival.
+    using Queue = std::deque<Turn*>;
 
     /// Sees to it that there are addresses, if possible of late.
-    Task<TransportError> resolve();
+    Task<TransportError> resolve(shm::Nanos deadline);
     Task<void> look_up();
+    /// One lookup serves all who wait for it, and goes on when they have given up.
+    void begin_look_up();
+    void end_look_up();
     /// Also while no new connection is made, for those that are there may lead to an address that is gone.
     void refresh(shm::Nanos now);
     /// Whether its address was named by one of the two latest answers: servers that have many addresses
     /// name others each time.
     bool is_current(const Connection& connection) const;
     void drop_outdated();
-    /// False if nobody made room before `deadline`.
-    Task<bool> wait_for_room(shm::Nanos deadline);
+    /// False if `deadline` came before its turn.
+    Task<bool> wait_in(Queue& queue, shm::Nanos deadline);
+    static void call_first(Queue& queue);
     Task<TransportError> connect(Connection& connection, shm::Nanos deadline);
     void close_idle(shm::Nanos now);
-    void let_one_in();
 
     asio::io_context& io_;
     Pulse& pulse_;
@@ -74,10 +80,11 @@ class Upstream {
     std::vector<Tcp::endpoint> endpoints_;
     std::vector<Tcp::endpoint> endpoints_before_;  // those of the answer before
     shm::Nanos good_until_{};                      // of endpoints_; then they are looked up anew
-    bool looking_up_ = false;                      // on behalf of no request
+    bool looking_up_ = false;
+    Queue asking_;                                 // for addresses
     std::shared_ptr<Upstream*> self_ = std::make_shared<Upstream*>(this);  // null once it is gone
     std::vector<std::unique_ptr<Connection>> idle_;  // the latest used last: it is the likeliest alive
-    std::deque<Turn*> waiting_;                      // for room, in order of arrival
+    Queue waiting_;                                  // for room
     std::size_t open_ = 0;
 };
 

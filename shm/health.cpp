@@ -21,7 +21,7 @@ constexpr std::uint64_t kFixedPoint = 1024;
 constexpr std::uint64_t kTickMask = (std::uint64_t{1} << (64 - 2 * kCountBits)) - 1;
 
 // A latency, or a count of tokens, beyond these is an error of its source.
-constexpr std::uint64_t kLatencyMaxNs = 86'400'000'000'000;
+constexpr std::uint64_t kLatencyMaxUs = 86'400'000'000;
 constexpr std::uint64_t kTokensMax = 100'000'000;
 
 bool lives(Health health) noexcept {
@@ -40,19 +40,51 @@ std::uint64_t update(Word& word, Change change) noexcept {
     return found;
 }
 
-/// Moves an average by 1/`weight` of the way to `sample`; the first sample is the average. An
-/// average is never 0 once there is one.
+/// An average, moved by 1/`weight` of the way to `sample`; the first sample is the average. It is never 0
+/// once there is one.
+std::uint64_t moved(std::uint64_t old, std::uint64_t sample, std::uint64_t weight) noexcept {
+    if (old == 0) return std::max<std::uint64_t>(sample, 1);
+    const std::uint64_t step = (sample > old ? sample - old : old - sample) / weight;
+    return std::max<std::uint64_t>(sample > old ? old + step : old - step, 1);
+}
+
 void average(Word& word, std::uint64_t sample, std::uint64_t weight) noexcept {
-    update(word, [sample, weight](std::uint64_t old) noexcept {
-        if (old == 0) return std::max<std::uint64_t>(sample, 1);
-        const std::uint64_t step = (sample > old ? sample - old : old - sample) / weight;
-        return std::max<std::uint64_t>(sample > old ? old + step : old - step, 1);
+    update(word, [sample, weight](std::uint64_t old) noexcept { return moved(old, sample, weight); });
+}
+
+/// A latency and when it was last moved are one word, so that no average is ever taken for a younger one.
+constexpr unsigned kSecondBits = 27;  // four years
+constexpr std::uint64_t kSecondMask = (std::uint64_t{1} << kSecondBits) - 1;
+static_assert(kLatencyMaxUs >> (64 - kSecondBits) == 0);
+
+std::uint64_t second_of(Nanos now) noexcept {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(now.count(), 0)) / 1'000'000'000 & kSecondMask;
+}
+
+/// The average in `word`, in us; 0 if it is older than `memory`.
+std::uint64_t remembered(std::uint64_t word, Nanos now, Nanos memory) noexcept {
+    const std::uint64_t age = (second_of(now) - word) & kSecondMask;
+    if (age > kSecondMask / 2) return word >> kSecondBits;  // another's clock is ahead
+    return Nanos(std::chrono::seconds(age)) <= memory ? word >> kSecondBits : 0;
+}
+
+void record_latency(Word& word, Nanos now, Nanos sample, Nanos memory) noexcept {
+    const auto us = static_cast<std::uint64_t>(std::max<std::int64_t>(sample.count(), 0)) / 1000;
+    update(word, [=](std::uint64_t old) noexcept {
+        const std::uint64_t average = moved(remembered(old, now, memory), std::min(us, kLatencyMaxUs), 8);
+        return average << kSecondBits | second_of(now);
     });
 }
 
-std::uint64_t clamped(Nanos duration) noexcept {
-    const auto ns = duration.count();
-    return ns < 0 ? 0 : std::min(static_cast<std::uint64_t>(ns), kLatencyMaxNs);
+void record_sample(HealthRecord& record, Nanos now, const LatencySample& sample) noexcept {
+    record_latency(record.latency, now, sample.latency, sample.memory);
+    record.samples.fetch_add(1, kRelaxed);  // ORDER(health)
+    if (sample.ttft) record_latency(record.ttft, now, *sample.ttft, sample.memory);
+}
+
+Nanos latency_in(const Word& word, Nanos now, Nanos memory) noexcept {
+    const std::uint64_t us = remembered(word.load(kRelaxed), now, memory);  // ORDER(health)
+    return std::chrono::microseconds(std::min(us, kLatencyMaxUs));
 }
 
 std::uint64_t bucket_tick(Nanos now) noexcept {
@@ -111,14 +143,16 @@ Nanos cooldown_until(Health health) noexcept {
     return lives(health) ? nanos(health.record->cooldown_until) : Nanos(0);
 }
 
-void record_success(Health health, Nanos now, Nanos latency, std::optional<Nanos> ttft) noexcept {
+void record_success(Health health, Nanos now, const LatencySample& sample) noexcept {
     if (!lives(health)) return;
     HealthRecord& record = *health.record;
     count(record, now, false);
     record.streak.store(0, kRelaxed);  // ORDER(health)
-    average(record.latency, clamped(latency), 8);
-    record.samples.fetch_add(1, kRelaxed);  // ORDER(health)
-    if (ttft) average(record.ttft, clamped(*ttft), 8);
+    record_sample(record, now, sample);
+}
+
+void record_timeout(Health health, Nanos now, const LatencySample& sample) noexcept {
+    if (lives(health)) record_sample(*health.record, now, sample);
 }
 
 std::uint64_t record_failure(Health health, Nanos now) noexcept {
@@ -132,15 +166,15 @@ std::uint64_t record_failure(Health health, Nanos now) noexcept {
     return sums.failures;
 }
 
-HealthSnapshot read_health(Health health, Nanos now) noexcept {
+HealthSnapshot read_health(Health health, Nanos now, Nanos memory) noexcept {
     HealthSnapshot snapshot;
     if (!lives(health)) return snapshot;
     const HealthRecord& record = *health.record;
     sum_buckets(record, now, snapshot);
     snapshot.cooldown_until = nanos(record.cooldown_until);
     snapshot.failures_in_a_row = record.streak.load(kRelaxed);  // ORDER(health)
-    snapshot.latency_avg = nanos(record.latency);
-    snapshot.ttft_avg = nanos(record.ttft);
+    snapshot.latency_avg = latency_in(record.latency, now, memory);
+    snapshot.ttft_avg = latency_in(record.ttft, now, memory);
     snapshot.samples = record.samples.load(kRelaxed);  // ORDER(health)
     snapshot.last_failure = nanos(record.last_failure);
     return snapshot;

@@ -21,11 +21,18 @@ struct HealthSnapshot {
     std::uint64_t failures = 0;
     std::uint64_t successes = 0;
     std::uint64_t failures_in_a_row = 0;
-    Nanos latency_avg{};        ///< moving average, weight 1/8; 0 before the first sample
-    Nanos ttft_avg{};           ///< time to the first token, likewise
+    Nanos latency_avg{};        ///< moving average, weight 1/8; 0: no sample, or none of late
+    Nanos ttft_avg{};           ///< time to the first token of streams, likewise
     std::uint64_t samples = 0;  ///< latencies ever recorded
     Nanos last_failure{};       ///< 0: never
 };
+
+/// How long an average of latencies is remembered after its latest sample, where nothing else is said. What
+/// is slow is asked no more, so without an end it would never be found to have become fast.
+inline constexpr Nanos kLatencyMemory = std::chrono::hours(1);
+
+/// What a timeout counts as among the latencies: more than any answer that anybody waits for.
+inline constexpr Nanos kTimeoutPenalty = std::chrono::seconds(1000);
 
 /// Takes the deployment out of service until `until`, unless it is out for longer already.
 void set_cooldown(Health health, Nanos until) noexcept;
@@ -36,14 +43,25 @@ void clear_cooldown(Health health) noexcept;
 /// 0 if there is none.
 Nanos cooldown_until(Health health) noexcept;
 
-/// An answer came. `ttft` is the time to its first token, where that was measured.
-void record_success(Health health, Nanos now, Nanos latency,
-                    std::optional<Nanos> ttft = std::nullopt) noexcept;
+/// A latency, of resolution 1 us, and how long an average may be without a sample and still count.
+struct LatencySample {
+    Nanos latency{};
+    std::optional<Nanos> ttft{};  ///< the time to the first token; of streams only
+    Nanos memory = kLatencyMemory;
+};
+
+/// An answer came.
+void record_success(Health health, Nanos now, const LatencySample& sample) noexcept;
 
 /// The deployment failed to answer. Returns the failures of the last 60 s, this one included.
 std::uint64_t record_failure(Health health, Nanos now) noexcept;
 
-HealthSnapshot read_health(Health health, Nanos now) noexcept;
+/// An answer did not come in time, which is to be recorded as a failure besides. `sample` is what it counts
+/// as: kTimeoutPenalty.
+void record_timeout(Health health, Nanos now, const LatencySample& sample) noexcept;
+
+/// `memory` as in LatencySample.
+HealthSnapshot read_health(Health health, Nanos now, Nanos memory = kLatencyMemory) noexcept;
 
 /// What one answer's `usage` said about the request that it answers.
 struct TokenUsage {

@@ -30,7 +30,7 @@
 namespace weir::shm {
 
 /// Raised by hand when the meaning of bytes changes without their sizes or offsets changing.
-inline constexpr std::uint64_t kLayoutVersion = 4;
+inline constexpr std::uint64_t kLayoutVersion = 5;
 
 /// "WEIRSEG1" as a little-endian word.
 inline constexpr std::uint64_t kMagic = 0x3147'4553'5249'4557;
@@ -154,8 +154,8 @@ struct alignas(64) HealthRecord {
 
     Word life;
     Word cooldown_until;     // ns; 0 is none
-    Word latency;            // average, ns
-    Word ttft;               // average time to first token, ns
+    Word latency;            // average, us << 27 | second of its latest sample
+    Word ttft;               // average time to first token, likewise
     Word samples;            // of latency
     Word streak;             // consecutive failures
     Word bytes_per_token;    // average, 1/1024 byte

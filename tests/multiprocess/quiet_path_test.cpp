@@ -85,7 +85,7 @@ struct Path {
             (void)me.usage(tokens.limiter, t);
             (void)me.in_flight(gauge);
             me.charge(tokens.limiter, 1, t);
-            record_success(health, t, Nanos(1000));
+            record_success(health, t, {Nanos(1000)});
             Segment::add(counter, 1);
         }
         return admitted;

@@ -55,6 +55,7 @@ TEST_CASE("defaults are LiteLLM's") {
     CHECK(config.retries.num_retries == 2);
     CHECK(config.fallbacks.max_fallbacks == 5);
     CHECK(config.cooldowns.cooldown_time == 5s);
+    CHECK(config.latency_memory == 1h);
     CHECK_FALSE(config.cooldowns.allowed_fails.has_value());
     CHECK(config.strategy == Strategy::simple_shuffle);
     CHECK(config.weir.window == 60s);
@@ -138,7 +139,7 @@ TEST_CASE("router_settings") {
   - {model_name: b, litellm_params: {model: m, api_base: http://h}}
 router_settings:
   routing_strategy: latency-based-routing
-  routing_strategy_args: {lowest_latency_buffer: 0.5}
+  routing_strategy_args: {lowest_latency_buffer: 0.5, ttl: 10}
   num_retries: 4
   retry_after: 2
   max_fallbacks: 3
@@ -163,6 +164,7 @@ router_settings:
 )");
     CHECK(config.strategy == Strategy::latency_based);
     CHECK(config.latency_buffer == 0.5);
+    CHECK(config.latency_memory == 10s);
     CHECK(config.retries.num_retries == 4);
     CHECK(config.retries.least_wait == 2s);
     CHECK(config.retries.policy.rate_limit == 5u);

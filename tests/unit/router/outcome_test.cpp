@@ -97,9 +97,25 @@ TEST_CASE("failures of the connection") {
     CHECK(classify(TransportError::none).ok());
 }
 
+TEST_CASE("what our own limits bring about is not the upstream's failure") {
+    const auto full = classify(TransportError::pool_full);
+    CHECK(full.kind == Kind::overloaded);
+    CHECK(full.retry == Retry::elsewhere);
+    CHECK_FALSE(full.counted);
+    CHECK_FALSE(full.tells());
+    const auto overran = classify(TransportError::overran);
+    CHECK(overran.kind == Kind::timeout);
+    CHECK(overran.counted);
+    CHECK_FALSE(overran.tells());
+    CHECK(classify(TransportError::stalled).tells());
+    CHECK(classify(500, "").tells());
+    CHECK_FALSE(classify(400, "").tells());
+}
+
 TEST_CASE("clients are told LiteLLM's statuses") {
     CHECK(client_status(Kind::timeout, 0) == 408);
     CHECK(client_status(Kind::connection, 0) == 500);
+    CHECK(client_status(Kind::overloaded, 0) == 503);
     CHECK(client_status(Kind::server_error, 503) == 503);
     CHECK(client_status(Kind::rate_limited, 429) == 429);
     CHECK(client_status(Kind::context_window, 0) == 400);

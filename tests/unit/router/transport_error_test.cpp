@@ -13,7 +13,7 @@ constexpr TransportError kAll[] = {
     TransportError::none,   TransportError::resolve,         TransportError::connect,
     TransportError::tls,    TransportError::connect_timeout, TransportError::closed,
     TransportError::broken, TransportError::stalled,         TransportError::first_byte_timeout,
-    TransportError::malformed};
+    TransportError::malformed, TransportError::pool_full,    TransportError::overran};
 
 }  // namespace
 
@@ -27,12 +27,12 @@ TEST_CASE("every failure of an upstream has words of its own") {
 
 TEST_CASE("a request that was never sent cannot have arrived, and every other may have") {
     for (const TransportError error : {TransportError::resolve, TransportError::connect, TransportError::tls,
-                                       TransportError::connect_timeout}) {
+                                       TransportError::connect_timeout, TransportError::pool_full}) {
         CHECK_FALSE(may_have_arrived(error));
     }
     for (const TransportError error : {TransportError::closed, TransportError::first_byte_timeout,
                                        TransportError::stalled, TransportError::broken,
-                                       TransportError::malformed}) {
+                                       TransportError::overran, TransportError::malformed}) {
         CHECK(may_have_arrived(error));
     }
 }

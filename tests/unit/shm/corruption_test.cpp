@@ -49,7 +49,8 @@ struct Fixture {
         me.reap(t);
         set_cooldown(health, t);
         record_failure(health, t);
-        record_success(health, t, Nanos(5), Nanos(3));
+        record_success(health, t, {Nanos(5), Nanos(3)});
+        record_timeout(health, t, {kTimeoutPenalty, kTimeoutPenalty});
         learn(health, {10, 2, 3});
         Segment::add(counter, 1);
         lines.begin(t);

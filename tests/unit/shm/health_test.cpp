@@ -8,6 +8,7 @@
 
 using namespace weir::shm;
 using weir::shm::test::ScratchName;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -38,7 +39,7 @@ TEST_CASE_METHOD(Fixture,
                  "failures and successes of the last minute are counted and leave it again") {
     CHECK(record_failure(health, kT) == 1);
     CHECK(record_failure(seen, kT + 30 * kSecond) == 2);
-    record_success(health, kT + 31 * kSecond, kSecond);
+    record_success(health, kT + 31 * kSecond, {kSecond});
     HealthSnapshot now = read_health(seen, kT + 32 * kSecond);
     CHECK(now.failures == 2);
     CHECK(now.successes == 1);
@@ -53,21 +54,57 @@ TEST_CASE_METHOD(Fixture,
 TEST_CASE_METHOD(Fixture, "failures in a row end with a success") {
     for (int i = 0; i < 3; ++i) record_failure(health, kT);
     CHECK(read_health(seen, kT).failures_in_a_row == 3);
-    record_success(seen, kT, kSecond);
+    record_success(seen, kT, {kSecond});
     CHECK(read_health(health, kT).failures_in_a_row == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "latency averages start at the first sample and move by an eighth") {
-    record_success(health, kT, 800 * std::chrono::milliseconds(1),
-                   80 * std::chrono::milliseconds(1));
-    CHECK(read_health(seen, kT).latency_avg == std::chrono::milliseconds(800));
-    record_success(seen, kT, 1600 * std::chrono::milliseconds(1));
+    record_success(health, kT, {800ms, 80ms});
+    CHECK(read_health(seen, kT).latency_avg == 800ms);
+    record_success(seen, kT, {1600ms});
     const HealthSnapshot now = read_health(health, kT);
-    CHECK(now.latency_avg == std::chrono::milliseconds(900));
-    CHECK(now.ttft_avg == std::chrono::milliseconds(80));
+    CHECK(now.latency_avg == 900ms);
+    CHECK(now.ttft_avg == 80ms);
     CHECK(now.samples == 2);
-    record_success(health, kT, -kSecond);
+    record_success(health, kT, {-kSecond});
     CHECK(read_health(health, kT).latency_avg > Nanos(0));
+}
+
+TEST_CASE_METHOD(Fixture, "a latency is forgotten when there was no sample for as long as it is remembered") {
+    record_success(health, kT, {800ms, 80ms});
+    CHECK(read_health(seen, kT + kLatencyMemory).latency_avg == 800ms);
+    CHECK(read_health(seen, kT + kLatencyMemory + kSecond).latency_avg == Nanos(0));
+    CHECK(read_health(seen, kT + kLatencyMemory + kSecond).ttft_avg == Nanos(0));
+    CHECK(read_health(seen, kT + 11 * kSecond, 10s).latency_avg == Nanos(0));
+    // The first one after it is the average again.
+    record_success(health, kT + 11 * kSecond, {200ms, {}, 10s});
+    CHECK(read_health(seen, kT + 11 * kSecond, 10s).latency_avg == 200ms);
+    CHECK(read_health(seen, kT + 11 * kSecond, 10s).ttft_avg == Nanos(0));
+    // Each of them renews it.
+    for (int i = 1; i <= 4; ++i) record_success(health, kT + (11 + i * 8) * kSecond, {200ms, {}, 10s});
+    CHECK(read_health(seen, kT + 43 * kSecond, 10s).latency_avg == 200ms);
+}
+
+TEST_CASE_METHOD(Fixture, "a sample of a process whose clock is ahead is not taken for an old one") {
+    record_success(health, kT + 3 * kSecond, {800ms});
+    CHECK(read_health(seen, kT).latency_avg == 800ms);
+    record_success(seen, kT, {1600ms});
+    CHECK(read_health(seen, kT).latency_avg == 900ms);
+}
+
+TEST_CASE_METHOD(Fixture, "a timeout weighs on both averages, and no longer than they are remembered") {
+    record_success(health, kT, {800ms, 80ms});
+    record_timeout(health, kT, {kTimeoutPenalty});
+    CHECK(read_health(seen, kT).latency_avg > 100 * kSecond);
+    CHECK(read_health(seen, kT).ttft_avg == 80ms);
+    record_timeout(health, kT, {kTimeoutPenalty, kTimeoutPenalty});
+    CHECK(read_health(seen, kT).ttft_avg > 100 * kSecond);
+    CHECK(read_health(seen, kT).successes == 1);
+    const Nanos later = kT + kLatencyMemory + kSecond;
+    CHECK(read_health(seen, later).latency_avg == Nanos(0));
+    record_success(health, later, {100ms, 10ms});
+    CHECK(read_health(seen, later).latency_avg == 100ms);
+    CHECK(read_health(seen, later).ttft_avg == 10ms);
 }
 
 TEST_CASE_METHOD(Fixture, "a model's sizes are learned from usage") {
@@ -86,7 +123,8 @@ TEST_CASE_METHOD(Fixture, "a model's sizes are learned from usage") {
 
 TEST_CASE("a handle that names nothing is accepted and does nothing") {
     set_cooldown({}, kT);
-    record_success({}, kT, kSecond);
+    record_success({}, kT, {kSecond});
+    record_timeout({}, kT, {kSecond});
     learn({}, {1, 1, 1});
     CHECK(record_failure({}, kT) == 0);
     CHECK(cooldown_until({}) == Nanos(0));

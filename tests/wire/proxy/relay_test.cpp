@@ -99,6 +99,19 @@ TEST_CASE("An upstream's own error passes as it is") {
     CHECK_FALSE(later.has("retry-after-ms"));
 }
 
+TEST_CASE("A stream that is cut because its time is up says so") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    upstream.script(R"([{"event_delay_ms":100,"tokens":[9,99]}])");
+    RawClient client = proxy.client();
+    const RawAnswer cut = client.post("/v1/chat/completions",
+                                      R"({"model":"gpt","messages":[],"stream":true,"timeout":1})", kKey);
+    CHECK(cut.status == 200);
+    CHECK(cut.body.find("took longer than it may in all") != std::string::npos);
+    CHECK(cut.body.find("timeout_error") != std::string::npos);
+    CHECK(cut.body.find("[DONE]") == std::string::npos);
+}
+
 TEST_CASE("An upstream that is not there is a clear error") {
     Proxy proxy(kConfig, "http://127.0.0.1:1");
     RawClient client = proxy.client();

@@ -25,7 +25,15 @@ struct Asked {
     }
     /// To the end of the answer, or until it breaks off; all that came.
     Task<TransportError> read_all() {
+        co_await begin();
+        co_return co_await read_on();
+    }
+    /// To the head of the answer; whether there is one.
+    Task<bool> begin() {
         co_await call.start();
+        co_return call.error() == nullptr;
+    }
+    Task<TransportError> read_on() {
         auto failure = TransportError::none;
         while (call.error() == nullptr) {
             for (const auto& piece : call.pieces()) {

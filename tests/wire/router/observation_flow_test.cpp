@@ -104,6 +104,19 @@ TEST_CASE("quotas that are told of tokens alone are heard") {
     CHECK(rig.used("a", unit) >= 650);  // 700, less what was reserved beyond the answer's usage
 }
 
+TEST_CASE("only streams tell how long the first token takes") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base()), kOneTry});
+    const auto health = [&] {
+        return weir::shm::read_health(rig.deployment("a").health(), weir::shm::now());
+    };
+    CHECK(rig.ask(kQuestion).status == 200);
+    CHECK(health().latency_avg > 0s);
+    CHECK(health().ttft_avg == 0s);
+    CHECK(rig.ask(R"({"model":"m","messages":[],"stream":true})").status == 200);
+    CHECK(health().ttft_avg > 0s);
+}
+
 TEST_CASE("a client's nonsense takes no deployment out of service") {
     const FakeUpstream upstream;
     const auto failures = [](Rig& rig, const std::string& id) {
@@ -140,6 +153,18 @@ TEST_CASE("a client's nonsense takes no deployment out of service") {
         upstream.play(R"([{"status":404,"body":{"error":{"code":"model_not_found"}},"times":9}])");
         for (int i = 0; i < 9; ++i) CHECK(rig.ask(kQuestion).status == 404);
         CHECK_FALSE((rig.cooling("a") || rig.cooling("b")));
+    }
+    SECTION("timeouts of its own") {
+        Rig rig({entry("m", "a", upstream.base()) + entry("m", "b", upstream.base()), kOneTry});
+        upstream.play(R"([{"stall_ms":60000}])");
+        CHECK(rig.ask(R"({"model":"m","messages":[],"timeout":0.01})").status == 408);
+        CHECK(failures(rig, "a") + failures(rig, "b") == 0);
+        CHECK_FALSE((rig.cooling("a") || rig.cooling("b")));
+        // One that is longer than the configuration's is its own fault no more.
+        Rig strict({entry("m", "a", upstream.base(), "timeout: 0.05")});
+        upstream.play(R"([{"stall_ms":60000}])");
+        CHECK(strict.ask(R"({"model":"m","messages":[],"timeout":0.2,"num_retries":0})").status == 408);
+        CHECK(failures(strict, "a") == 1);
     }
     SECTION("but a deployment that serves nobody has a wrong address") {
         Rig rig({entry("m", "a", upstream.base()) + entry("m", "b", upstream.base()), kOneTry});

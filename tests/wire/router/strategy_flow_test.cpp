@@ -144,6 +144,51 @@ TEST_CASE("latency-based routing goes by how fast any router was answered") {
     }
 }
 
+TEST_CASE("latency-based routing leaves a deployment that timed out alone, until that is forgotten") {
+    const std::string settings = "latency-based-routing, disable_cooldowns: true, num_retries: 0";
+    const std::string question = R"({"model":"a","messages":[])";
+    const auto times_out = [&](Two& routers, const std::string& more) {
+        routers.a.play(R"([{"stall_ms":60000}])");
+        const std::string body = question + more + "}";
+        return run(routers.io, routers.one.complete(body, "/chat/completions")).status == 408;
+    };
+    SECTION("whole answers and streams") {
+        const std::string more = GENERATE(as<std::string>{}, "", kStream);
+        Two routers(settings, "timeout: 1");
+        routers.b.play(R"([{"stall_ms":1500}])");
+        CHECK(routers.ask(routers.one, "a", more) == "a");
+        CHECK(routers.ask(routers.one, "b", more) == "b");
+        CHECK(routers.prefers("a", more));
+        CHECK(times_out(routers, more));
+        CHECK(routers.prefers("b", more));
+    }
+    SECTION("a client's own impatience is none of it") {
+        Two routers(settings);
+        routers.b.play(R"([{"stall_ms":1500}])");
+        CHECK(routers.ask(routers.one, "a") == "a");
+        CHECK(routers.ask(routers.one, "b") == "b");
+        CHECK(times_out(routers, R"(,"timeout":0.1)"));
+        CHECK(routers.prefers("a"));
+    }
+    SECTION("for as long as latencies are remembered") {
+        Two routers(settings + ", routing_strategy_args: {ttl: 2}", "timeout: 1");
+        CHECK(times_out(routers, ""));
+        const auto latency = [&] {
+            weir::shm::Nanos found{};
+            routers.two.each_deployment([&](const Deployment& deployment) {
+                if (deployment.config().id != "a") return;
+                const auto memory = routers.config.latency_memory;
+                found = weir::shm::read_health(deployment.health(), weir::shm::now(), memory).latency_avg;
+            });
+            return found;
+        };
+        CHECK(latency() == weir::shm::kTimeoutPenalty);
+        while (latency() != weir::shm::Nanos{}) routers.io.run_for(std::chrono::milliseconds(100));
+        CHECK(routers.ask(routers.one, "b") == "b");
+        CHECK(routers.ask(routers.two, "m") == "a");  // nothing is known of it, so it is tried
+    }
+}
+
 TEST_CASE("cost-based routing goes by what the configuration says a token costs") {
     const std::string cheap = "input_cost_per_token: 0.000001, output_cost_per_token: 0.000002";
     const std::string dear = "input_cost_per_token: 0.000001, output_cost_per_token: 0.000003";

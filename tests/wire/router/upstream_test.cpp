@@ -103,10 +103,35 @@ TEST_CASE("but not for ever, and then nothing was sent and nothing is charged") 
              "upstream: {max_connections: 1, connect_timeout_seconds: 0.1}"});
     const auto replies = ask_together(rig, 2);
     CHECK(replies[0].status == 408);
-    CHECK(replies[1].status == 500);
+    CHECK(replies[1].status == 503);
+    CHECK(contains(replies[1].body, "overloaded_error"));
+    CHECK(contains(replies[1].body, "are in use"));
+    // That we allow ourselves no more connections is no failure of the upstream.
+    CHECK(shm::read_health(rig.deployment("a").health(), shm::now()).failures == 1);
     CHECK(rig.used("a") == 1);
     CHECK(rig.in_flight("a") == 0);
     CHECK(upstream.arrivals() == 1);
+}
+
+TEST_CASE("where no connection comes free another deployment is asked") {
+    const FakeUpstream full;
+    const FakeUpstream other;
+    full.play(R"([{"stall_ms":60000}])");
+    Rig rig({entry("m", "a", full.base(), "order: 1, timeout: 2") + entry("m", "b", other.base()), "",
+             "upstream: {max_connections: 1, connect_timeout_seconds: 0.1}"});
+    const auto replies = ask_together(rig, 2);
+    CHECK(replies[1].status == 200);
+    CHECK(replies[1].deployment_id == "b");
+}
+
+TEST_CASE("connecting counts into the time that a request may take, as does waiting for a connection") {
+    const Blackhole hole;
+    const auto began = shm::now();
+    Rig rig({entry("m", "a", "http://127.0.0.1:" + std::to_string(hole.port), "timeout: 0.1"),
+             "num_retries: 0", "upstream: {connect_timeout_seconds: 3600, max_connections: 1}"});
+    for (const Reply& reply : ask_together(rig, 2)) CHECK(reply.status >= 500);
+    CHECK(shm::now() - began < 25s);
+    CHECK(rig.deployment("a").upstream().open() == 0);
 }
 
 TEST_CASE("an upstream that does not take the connection is given up in time, and costs nothing") {
@@ -167,13 +192,19 @@ namespace {
 struct NameServer {
     std::vector<Tcp::endpoint> answer;
     int asked = 0;
+    shm::Nanos delay{};
 
-    static Task<std::vector<Tcp::endpoint>> reply(NameServer& self) {
+    static Task<std::vector<Tcp::endpoint>> reply(NameServer& self, asio::io_context& io) {
         ++self.asked;
+        if (self.delay != shm::Nanos{}) {
+            Timer timer(io);
+            timer.expires_after(self.delay);
+            co_await timer.async_wait(kAwait);
+        }
         co_return self.answer;
     }
-    Resolver resolver() {
-        return [this](std::string, std::uint16_t) { return reply(*this); };
+    Resolver resolver(asio::io_context& io) {
+        return [this, &io](std::string, std::uint16_t) { return reply(*this, io); };
     }
     void say(const FakeUpstream& upstream) {
         answer = {Tcp::endpoint(asio::ip::address_v4::loopback(), upstream.port())};
@@ -182,7 +213,7 @@ struct NameServer {
 
 /// The pool of connections to a name that moves from one upstream to another.
 struct Moving {
-    explicit Moving(shm::Nanos dns_ttl) : pool(io, pulse, url(), settings(dns_ttl), names.resolver()) {
+    explicit Moving(shm::Nanos dns_ttl) : pool(io, pulse, url(), settings(dns_ttl), names.resolver(io)) {
         names.say(old_place);
         pulse.start();
     }
@@ -256,6 +287,23 @@ TEST_CASE("where a lookup fails the old address is used, and without one there i
     CHECK(unknown.pool.open() == 0);
     unknown.names.say(unknown.new_place);
     CHECK(unknown.port_of_new() == unknown.new_place.port());
+}
+
+TEST_CASE("a lookup is waited for no longer than for a connection, and one serves all who wait") {
+    Moving slow(1h);
+    slow.names.delay = 1h;
+    const auto give_up = shm::now() + 100ms;
+    CHECK(run(slow.io, slow.pool.acquire(false, give_up)).error == TransportError::connect_timeout);
+    CHECK(slow.pool.open() == 0);
+    CHECK(run(slow.io, slow.pool.acquire(false, shm::now() + 50ms)).error == TransportError::connect_timeout);
+    CHECK(slow.names.asked == 1);
+
+    // With an old address there is time left to try it.
+    Moving stale(0ms);
+    CHECK(stale.port_of_new() == stale.old_place.port());
+    stale.names.delay = 1h;
+    const auto found = run(stale.io, stale.pool.acquire(true, shm::now() + 2s));
+    CHECK(found.error == TransportError::none);
 }
 
 TEST_CASE("connections to an address that is gone are given up, idle ones and those that come back") {
