@@ -103,7 +103,7 @@ std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
 
 void LeaseHost::look(shm::Nanos now) {
     for (Entry& entry : entries_) {
-        entry.limit.observe(access_.read(entry.subject.limit, now), now);
+        entry.limit.observe(access_.read(entry.subject.limit, now), now, hosts());
         if (bucket_.mode != shm::LeaseMode::shared) continue;
         const auto less = entry.limit.surplus(now);
         if (less) set(entry, *less, now);
@@ -113,7 +113,7 @@ void LeaseHost::look(shm::Nanos now) {
 /// Sets a lease, and looks: the next beat must say what the host holds from now on.
 void LeaseHost::set(Entry& entry, shm::Units lease, shm::Nanos now) {
     access_.set_lease(entry.subject.limit, lease, now);
-    entry.limit.observe(access_.read(entry.subject.limit, now), now);
+    entry.limit.observe(access_.read(entry.subject.limit, now), now, hosts());
 }
 
 /// A host that begins without a lease waits a moment for its first contact. What it had in an earlier life

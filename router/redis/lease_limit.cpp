@@ -21,6 +21,12 @@ constexpr shm::Units kLowUnits = 2;
 constexpr std::ptrdiff_t kSeenUnits = 3;
 constexpr int kSlowUnits = 4;
 
+/// A trickle is slower than a stream, and seen in as many of all the units of time looked back at. It is
+/// given in advance what it has used in them; but all hosts together no more than such a part of the limit,
+/// for it may lie idle, and for no longer than so many units.
+constexpr shm::Units kTricklePart = 32;
+constexpr int kTrickleIdleUnits = 20;
+
 /// A burst that has had to ask so often, within this unit of time and the last, is given a part of what it
 /// has used in them in advance.
 constexpr unsigned kManyRaises = 8;
@@ -55,7 +61,8 @@ LeaseLimit::LeaseLimit(shm::Nanos window, shm::Nanos patience, bool fresh) noexc
     if (window == shm::Nanos(0)) unit_ = kUnitMost / 4;
 }
 
-void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now) {
+void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now, std::uint64_t hosts) {
+    hosts_ = std::max<std::uint64_t>(1, hosts);
     const std::int64_t slot = now / unit_;
     if (!seen_) {
         slot_ = slot;
@@ -105,28 +112,40 @@ void LeaseLimit::count_waiting(shm::Nanos now) {
 }
 
 /// Whether the latest whole units of time have seen a stream, however slow, and no single burst.
-bool LeaseLimit::streams() const noexcept {
-    return std::count_if(flow_.begin() + 1, flow_.end(), [](auto units) { return units != 0; }) >= kSeenUnits;
+bool LeaseLimit::streams() const noexcept { return seen_in(kAheadUnits) >= kSeenUnits; }
+
+/// In how many of the latest whole units of time there was any use.
+std::ptrdiff_t LeaseLimit::seen_in(std::ptrdiff_t units) const noexcept {
+    return std::count_if(flow_.begin() + 1, flow_.begin() + 1 + units, [](auto used) { return used != 0; });
 }
 
-/// What a steady stream uses in kAheadUnits, which is as far as is looked back. A burst is none: a stream
-/// that begins must have been seen by both of the latest whole units of time, and what the largest of them
+/// What a trickle is given in advance; 0 if there is none.
+shm::Units LeaseLimit::trickle() const noexcept {
+    if (seen_in(kFlows - 1) < kSeenUnits) return 0;
+    const shm::Units all = std::accumulate(flow_.begin() + 1, flow_.end(), shm::Units{0});
+    return std::min(all, reading_.full / (kTricklePart * hosts_));
+}
+
+/// What a steady stream uses in kAheadUnits, as far as is looked back for it. A burst is none: a stream that
+/// begins must have been seen by both of the latest whole units of time, and what the largest of them
 /// saw does not count for one that goes on.
 shm::Units LeaseLimit::stream() const noexcept {
     const shm::Units young = std::min(flow_[1], flow_[2]) * kAheadUnits;
     if (!streams()) return young;
-    const shm::Units all = std::accumulate(flow_.begin() + 1, flow_.end(), shm::Units{0});
-    return std::max(young, all - *std::max_element(flow_.begin() + 1, flow_.end()));
+    const auto end = flow_.begin() + 1 + kAheadUnits;
+    const shm::Units all = std::accumulate(flow_.begin() + 1, end, shm::Units{0});
+    return std::max(young, all - *std::max_element(flow_.begin() + 1, end));
 }
 
 bool LeaseLimit::idle(shm::Nanos now) const noexcept {
-    return now - busy_at_ >= unit_ * (streams() ? kSlowUnits : 1);
+    const int units = trickle() != 0 ? kTrickleIdleUnits : streams() ? kSlowUnits : 1;
+    return now - busy_at_ >= unit_ * units;
 }
 
 shm::Units LeaseLimit::headroom() const noexcept {
     if (idle(observed_)) return 0;
     const bool burst = raises_ + raises_before_ >= kManyRaises;
-    return std::max(stream(), burst ? (flow_[0] + flow_[1]) / kBurstPart : 0);
+    return std::max({stream(), trickle(), burst ? (flow_[0] + flow_[1]) / kBurstPart : 0});
 }
 
 shm::Units LeaseLimit::need() const noexcept {
@@ -157,7 +176,7 @@ bool LeaseLimit::urgent(shm::Nanos now) const noexcept {
 
 bool LeaseLimit::due(shm::Nanos now) const noexcept {
     if (urgent(now)) return true;
-    const shm::Units low = stream() * kLowUnits / kAheadUnits;
+    const shm::Units low = std::max<shm::Units>(stream() * kLowUnits / kAheadUnits, trickle() != 0);
     const bool soon_short = !idle(now) && reading_.lease < reading_.used + low && ask() > reading_.lease;
     if (soon_short && now >= content_until_) return true;
     if (now - reported_at_ < unit_) return false;

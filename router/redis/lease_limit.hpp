@@ -23,8 +23,8 @@ class LeaseLimit {
     /// the limit has just been made, so that all that is wanted of it is wanted now.
     LeaseLimit(shm::Nanos window, shm::Nanos patience, bool fresh) noexcept;
 
-    /// What the segment shows at `now`. Call it several times in a unit().
-    void observe(const shm::LeaseReading& reading, shm::Nanos now);
+    /// What the segment shows at `now`, while `hosts` share the limit. Call it several times in a unit().
+    void observe(const shm::LeaseReading& reading, shm::Nanos now, std::uint64_t hosts = 1);
 
     /// The lease to go down to of one's own accord: it is idle, or far larger than what it is used for.
     std::optional<shm::Units> surplus(shm::Nanos now) const noexcept;
@@ -55,6 +55,8 @@ class LeaseLimit {
  private:
     void turn_to(std::int64_t slot) noexcept;
     bool streams() const noexcept;
+    std::ptrdiff_t seen_in(std::ptrdiff_t units) const noexcept;
+    shm::Units trickle() const noexcept;
     bool idle(shm::Nanos now) const noexcept;
     shm::Units stream() const noexcept;
     shm::Units headroom() const noexcept;
@@ -66,10 +68,11 @@ class LeaseLimit {
     shm::Nanos window_;
     shm::Nanos patience_;
     bool fresh_;
+    std::uint64_t hosts_ = 1;  // as of the latest observation
     shm::Nanos unit_;
     shm::LeaseReading reading_;
     bool seen_ = false;
-    static constexpr std::int64_t kFlows = 9;
+    static constexpr std::int64_t kFlows = 33;  // this unit of time, and 32 whole ones
     std::int64_t slot_ = 0;                  // the number of the unit of time that flow_[0] counts
     std::array<shm::Units, kFlows> flow_{};  // charged in this unit of time and those before
     unsigned raises_ = 0;                    // how often more was needed in this unit of time …

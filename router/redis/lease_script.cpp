@@ -163,7 +163,7 @@ for i = 1, reports do
   local left = room - (math.max(granted, charge) - charge)
   local wished = math.min(ask, cap, share)
   if wished > granted then
-    granted = math.max(granted, math.min(wished, math.max(granted, charge) + math.floor(left / 4)))
+    granted = math.max(granted, math.min(wished, math.max(granted, charge) + math.floor(left / 2)))
   elseif share + full / 32 < hold and left < math.max(1, full / 50) and cap == full then
     granted = share
   end

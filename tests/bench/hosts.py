@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What hosts that share a limit through Redis give and ask of it; and what a script per request does.
 
-    tests/bench/hosts.py [--build DIR] [--hosts N] [--window S] [--windows N] [--json]
+    tests/bench/hosts.py [--build DIR] [--hosts N] [--shares P,P,…] [--window S] [--windows N] [--json]
 
 Two proxies with a segment each are two hosts. They share 1,000 requests a window, and a load of 1.2 times
 that comes to them unequally, 19 to 1, in an open loop. The upstream's ledger tells what was admitted, and
@@ -115,11 +115,11 @@ def hosts(folder, build, count, redis, **config):
         yield proxies
 
 
-def send_load(folder, build, proxies, rate, seconds):
-    """Open loops at all proxies at once, unequally. Returns what weir-loadtest noted of each."""
+def send_load(folder, build, proxies, shares, rate, seconds):
+    """Open loops at all proxies at once, by `shares`. Returns what weir-loadtest noted of each."""
     with contextlib.ExitStack() as stack:
         loads = []
-        for number, (proxy, share) in enumerate(zip(proxies, SHARES[len(proxies)])):
+        for number, (proxy, share) in enumerate(zip(proxies, shares)):
             record = pathlib.Path(folder) / f"load-{number}.json"
             command = [programs.binary("weir-loadtest", build), "proxy", "--url", proxy.url,
                        "--model", "gpt", "--rate", str(rate * share), "--seconds", str(seconds),
@@ -139,7 +139,7 @@ def measure_sharing(folder, args, redis, label, limits):
                                             limit=args.limit, window=args.window, upstream=fake.url,
                                             **limits))
         calls, began = redis.evalsha_calls(), time.monotonic()
-        loads = send_load(folder, args.build, proxies, rate, args.windows * args.window)
+        loads = send_load(folder, args.build, proxies, args.shares, rate, args.windows * args.window)
         ended = time.monotonic()
         calls = redis.evalsha_calls() - calls
         arrivals = json.loads(fetch(fake.url + "/__ledger"))["arrivals"]
@@ -300,6 +300,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help="the build directory (build/ci)")
     parser.add_argument("--hosts", type=int, default=2, choices=sorted(SHARES), help="2 are unequal (2)")
+    parser.add_argument("--shares", type=lambda text: [float(part) for part in text.split(",")],
+                        help="the part of the load of each host; instead of --hosts")
     parser.add_argument("--limit", type=int, default=1000, help="requests in a window (1000)")
     parser.add_argument("--window", type=float, default=30, help="seconds (30)")
     parser.add_argument("--windows", type=float, default=2.5, help="how long to send, in windows (2.5)")
@@ -307,6 +309,8 @@ def main():
                         help="to each proxy, for the latency (3000)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
+    args.shares = args.shares or SHARES[args.hosts]
+    args.hosts = len(args.shares)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything it started is ended
     for needed in ("redis-server", "redis-benchmark"):
         if not shutil.which(needed):

@@ -44,6 +44,8 @@ class Hosts {
         /// … and how the hosts deal with it.
         std::string timing = "lease_seconds: 1, wait_ms: 300, timeout_ms: 300";
         std::string fail_mode = "share";
+        /// The mode in which they begin.
+        std::string begins = "shared";
         Site::Options site{};
         /// Of each host's proxy, "NAME=value".
         std::vector<std::vector<std::string>> environments{};
@@ -56,7 +58,7 @@ class Hosts {
             const auto& environment = i < options.environments.size() ? options.environments[i] : none;
             proxies_.push_back(&site_.start_proxy(0, segments_.back().name(), environment));
         }
-        wait_for_mode("shared");
+        wait_for_mode(options.begins);
     }
 
     static std::string at(std::uint16_t port) {

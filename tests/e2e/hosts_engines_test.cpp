@@ -83,6 +83,39 @@ TEST_CASE("a server that turns against its clients: the log says why, and it is 
     CHECK(hosts.fullest() <= 100);
 }
 
+TEST_CASE("a wrong password: each host keeps to its share, and says so once, until the password is right") {
+    if (no_redis()) return;
+    const RedisServer redis({"--requirepass", "another"});
+    PlainRedis client(redis.port());
+    client.command({"AUTH", "another"});
+    Hosts::Options options;
+    options.store = Hosts::at(redis.port()) + ", password: s3cret";
+    options.begins = "share";
+    Hosts hosts(options);
+    const Traffic traffic(hosts);
+    const auto times_said = [&](std::size_t host) {
+        const std::string log = hosts.proxy(host).errors();
+        std::size_t times = 0;
+        const std::string words = "username or password is wrong";
+        for (auto at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) ++times;
+        return times;
+    };
+    for (std::size_t time = 1; time <= 2; ++time) {
+        CAPTURE(time);
+        const std::uint64_t before = hosts.arrivals();
+        REQUIRE(wait_until([&] { return hosts.arrivals() >= before + 150; }));
+        // By itself, and as the reason for the mode.
+        for (std::size_t host = 0; host < 2; ++host) CHECK(times_said(host) == 2 * time);
+        client.command({"CONFIG", "SET", "requirepass", "s3cret"});
+        hosts.wait_for_mode("shared");
+        // Who has said the right one before may stay; but not for ever.
+        client.command({"CONFIG", "SET", "requirepass", "a third"});
+        client.command({"CLIENT", "KILL", "TYPE", "normal"});
+        hosts.wait_for_mode("share");
+    }
+    CHECK(hosts.fullest() <= 100);
+}
+
 TEST_CASE("Sentinel: the master dies under load, a replica takes its place, and the hosts go on there") {
     if (no_redis()) return;
     RedisServer master;

@@ -105,6 +105,27 @@ TEST_CASE("the store loses its data and is there again at once, and no window is
     CHECK(hosts.fullest() <= 100);
 }
 
+TEST_CASE("the store is away for longer than a lease lasts, and back with a copy of some time ago") {
+    if (no_redis()) return;
+    const std::string mode = GENERATE("share", "closed");
+    RedisServer redis;
+    Hosts hosts(two_hosts(redis.port(), mode));
+    {
+        const Traffic traffic(hosts);
+        const int times = long_form() ? 20 : 2;
+        for (int i = 0; i < times; ++i) {
+            PlainRedis(redis.port()).command({"SAVE"});
+            const std::uint64_t before = hosts.arrivals();
+            REQUIRE(wait_until([&] { return hosts.arrivals() >= before + 110; }));
+            redis.stop();
+            hosts.wait_for_mode(mode);
+            redis.restart();
+            hosts.wait_for_mode("shared");
+        }
+    }
+    CHECK(hosts.fullest() <= 100);
+}
+
 TEST_CASE("a connection that stalls and breaks all the time: no window is overfull, and it goes on") {
     if (no_redis()) return;
     const RedisServer redis;

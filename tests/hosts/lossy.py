@@ -6,7 +6,8 @@
 Two hosts and the Redis have a network namespace each. The cables to the Redis are pairs of TUN devices with
 this program in between, which passes packets or drops them: none, a fifth, half, all of them for longer than
 a lease lasts, none again, and all of one host's. Meanwhile twice the limit is offered. The upstream's ledger
-tells whether any window had more than the limit, and whether one had all of it.
+tells whether any window had more than the limit, and whether one had all of it. In mode open each host may
+take the whole limit.
 
 Exit status: 0 everything held, 1 something did not, 77 skipped: it needs root, `ip` (iproute2), TUN devices
 and redis-server.
@@ -179,7 +180,7 @@ def trouble(hosts, args):
     for host in hosts:
         host.wait_for("shared")
     time.sleep(step)
-    if args.fail_mode == "closed":  # otherwise it may take its share, come what may elsewhere
+    if args.fail_mode == "closed":  # in the other modes it goes on, come what may elsewhere
         print("one host is cut off", flush=True)
         hosts[0].cable.loss = 1.0
         hosts[0].wait_for("closed")
@@ -222,14 +223,15 @@ def run(folder, args):
               f"the fullest window has {most} of {LIMIT}")
         lost = all(host.cable.dropped > 20 for host in hosts)
         back = all(host.mode() == "shared" for host in hosts)
-        return 0 if 0.95 * LIMIT <= most <= LIMIT and lost and back else 1
+        allowed = LIMIT * (len(hosts) if args.fail_mode == "open" else 1)  # open is not exact, as it says
+        return 0 if 0.95 * LIMIT <= most <= allowed and lost and back else 1
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help="the build directory (build/ci)")
-    parser.add_argument("--fail-mode", default="closed", choices=("closed", "share"))
+    parser.add_argument("--fail-mode", default="closed", choices=("closed", "share", "open"))
     parser.add_argument("--seconds", type=float, default=60, help="about how long (60)")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything it made goes

@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <numeric>
 
 #include "tests/model/lease_simulation.hpp"
 
@@ -127,16 +128,25 @@ TEST_CASE("the store is seldom asked: at a limit of 1,000 at most 0.05 times for
         std::size_t hosts;
         std::vector<double> rates;
     };
-    for (const Case& one : {Case{2, {19, 1}}, Case{2, {10, 10}}, Case{4, {5, 5, 5, 5}}}) {
-        const SimSettings settings = usual(3, one.hosts, 1000);
-        LeaseSimulation sim(settings);
-        for (std::size_t host = 0; host < one.hosts; ++host) sim.load(host, one.rates[host], 1s, 600s);
-        sim.run_until(600s);
-        const double asked = static_cast<double>(sim.beats()) / static_cast<double>(sim.log().size());
+    // 1.2 times the limit is offered, in the last two 0.9 times and 2 times.
+    for (const Case& one : {Case{2, {19, 1}}, Case{2, {10, 10}}, Case{4, {5, 5, 5, 5}},
+                            Case{4, {17, 1, 1, 1}}, Case{4, {12.75, 0.75, 0.75, 0.75}},
+                            Case{4, {28.3, 1.7, 1.7, 1.7}}}) {
+        double beats = 0, admitted = 0;
+        for (std::uint64_t seed = 3; seed <= 7; ++seed) {
+            const SimSettings settings = usual(seed, one.hosts, 1000);
+            LeaseSimulation sim(settings);
+            for (std::size_t host = 0; host < one.hosts; ++host) sim.load(host, one.rates[host], 1s, 600s);
+            sim.run_until(600s);
+            beats += static_cast<double>(sim.beats());
+            admitted += static_cast<double>(sim.log().size());
+            CHECK(fullest(sim, settings) <= 1000);
+        }
+        const double asked = beats / admitted;
         CAPTURE(one.rates, asked);
         CHECK(asked <= 0.05);
-        CHECK(sim.log().size() >= 1000 * 598 / 62 * 98 / 100);
-        CHECK(fullest(sim, settings) <= 1000);
+        const double offered = std::accumulate(one.rates.begin(), one.rates.end(), 0.0);
+        CHECK(admitted >= 0.98 * 5 * 598 * std::min(1000.0 / 62, offered));
     }
 }
 

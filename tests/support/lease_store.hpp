@@ -155,7 +155,7 @@ class LeaseStore {
         const double left = room - (std::max(granted, charge) - charge);
         const double wished = std::min({ask, cap, share});
         if (wished > granted) {
-            granted = std::max(granted, std::min(wished, std::max(granted, charge) + std::floor(left / 4)));
+            granted = std::max(granted, std::min(wished, std::max(granted, charge) + std::floor(left / 2)));
         } else if (share + full / 32 < hold && left < std::max(1.0, full / 50) && cap == full) {
             granted = share;
         }

@@ -108,8 +108,10 @@ TEST_CASE("a steady stream is given some seconds in advance, a burst is not") {
         }
         CHECK(stream.due(24s));
     }
-    SECTION("once it has ended it is given nothing") {
+    SECTION("once it has ended it is given what a trickle is, and then nothing") {
         for (int i = 41; i <= 90; ++i) stream.observe(reading(0, 40, 40, 0, 0), 10s + i * 100ms);
+        CHECK(stream.report().ask == 40 + 1000 / 32);
+        for (int i = 91; i <= 260; ++i) stream.observe(reading(0, 40, 40, 0, 0), 10s + i * 100ms);
         CHECK(stream.report().ask == 0);
     }
 }
@@ -118,11 +120,26 @@ TEST_CASE("a slow stream is given some in advance, too, and keeps it a little lo
     LeaseLimit limit(60s, kPatience, true);
     for (std::uint64_t i = 0; i <= 80; ++i) {
         const std::uint64_t units = i / 15;  // one in 1.5 s
-        limit.observe(reading(units + 2, units, units, 0, 0), 10s + static_cast<int>(i) * 100ms);
+        limit.observe(reading(units + 2, units, units, 0, 0), 10s + static_cast<int>(i) * 100ms, 40);
     }
     CHECK(limit.report().ask >= 5 + 3);
     CHECK_FALSE(limit.surplus(20s));
     CHECK(limit.surplus(24s) == std::optional<weir::shm::Units>(0));
+}
+
+TEST_CASE("a trickle is given a small part of the limit in advance, the smaller the more hosts share it") {
+    LeaseLimit few(60s, kPatience, true), many(60s, kPatience, true);
+    for (std::uint64_t i = 0; i <= 300; ++i) {
+        const std::uint64_t units = 1 + i / 60;  // one in 6 s
+        const Nanos now = 10s + static_cast<int>(i) * 100ms;
+        few.observe(reading(units, units, units, 0, 0), now, 4);
+        many.observe(reading(units, units, units, 0, 0), now, 40);
+    }
+    CHECK(few.report().ask == 6 + 4);  // as much as in the last half minute
+    CHECK(many.report().ask == 6);
+    few.observe(reading(10, 6, 6, 0, 0), 50s, 4);
+    CHECK_FALSE(few.surplus(54s));
+    CHECK(few.surplus(60s) == std::optional<weir::shm::Units>(0));
 }
 
 TEST_CASE("a burst that asks again and again is given a part of what it uses in advance") {
