@@ -7,6 +7,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "router/wildcard.hpp"
 #include "shm/admission.hpp"
 
 namespace weir::proxy {
@@ -31,25 +32,58 @@ router::ApiError unauthorized(std::string message, std::string type = "auth_erro
     return error;
 }
 
-/// The key that a request presents, or why there is none.
-std::variant<std::string_view, router::ApiError> presented(const router::Fields& fields) {
+constexpr std::string_view kScheme = "Bearer ";
+
+bool has_scheme(std::string_view value) noexcept {
+    return value.size() > kScheme.size() && router::same_name(value.substr(0, kScheme.size()), kScheme);
+}
+
+/// The key in a field that is for keys alone: with the scheme or without it.
+std::string_view bare(std::string_view value) noexcept {
+    return has_scheme(value) ? value.substr(kScheme.size()) : value;
+}
+
+/// The key that a request presents, or why there is none. `own_field` is the configured one, or empty.
+std::variant<std::string_view, router::ApiError> presented(const router::Fields& fields,
+                                                           std::string_view own_field) {
+    if (const auto value = fields.get(own_field); !value.empty()) return bare(value);
+    if (const auto value = fields.get("x-litellm-api-key"); !value.empty()) return bare(value);
     const std::string_view authorization = fields.get("authorization");
     if (authorization.empty()) {
-        for (const std::string_view other : {"api-key", "x-api-key"}) {
+        for (const std::string_view other :
+             {"api-key", "x-api-key", "x-goog-api-key", "ocp-apim-subscription-key"}) {
             if (const std::string_view key = fields.get(other); !key.empty()) return key;
         }
         return unauthorized("No api key passed in.");
     }
-    constexpr std::string_view scheme = "Bearer ";
-    const bool bearer = authorization.size() > scheme.size() &&
-                        router::same_name(authorization.substr(0, scheme.size()), scheme);
-    if (!bearer)
+    if (!has_scheme(authorization)) {
         return unauthorized("Malformed API Key passed in. Ensure Key has `Bearer ` prefix.");
-    return authorization.substr(scheme.size());
+    }
+    return authorization.substr(kScheme.size());
 }
 
-bool contains(const std::vector<std::string>& names, std::string_view name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
+/// Whether `models` have the one that is asked for, by either of its names. A pattern stands for groups; where
+/// the group is a pattern itself, for the models that it takes.
+bool allows(const std::vector<std::string>& models, const AskedModel& asked) {
+    const bool open_group = asked.group.empty() || asked.group.find('*') != std::string_view::npos;
+    const std::string_view single = open_group ? asked.name : asked.group;
+    return std::any_of(models.begin(), models.end(), [&](const std::string& model) {
+        return model == asked.name || model == asked.group || router::wildcard_match(model, single);
+    });
+}
+
+router::ApiError access_denied(const Confinement& confined, std::string_view model) {
+    router::ApiError error;
+    error.status = 403;
+    error.type = confined.kind + "_model_access_denied";
+    error.param = "model";
+    error.message = fmt::format("The {} '{}' may not use the model '{}'.", confined.kind, confined.name, model);
+    return error;
+}
+
+void confine(Identity& identity, std::string_view kind, const std::string& name,
+             const std::vector<std::string>& models) {
+    if (!models.empty()) identity.confined.push_back({std::string(kind), name, &models});
 }
 
 }  // namespace
@@ -64,13 +98,14 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
     if (config.key_limits_count_output_only) token_unit_ = shm::Unit::output_tokens;
     if (!config.master_key.empty()) {
         identities_[sha256_(config.master_key)] =
-            std::make_unique<Identity>(Identity{"master key", nullptr, {}});
+            std::make_unique<Identity>(Identity{"master key", nullptr, {}, {}});
     }
     const router::WeirSettings& weir = config.weir;
     for (const router::KeyConfig& key : weir.keys) {
-        auto identity = std::make_unique<Identity>(Identity{key.name, &key, {}});
+        auto identity = std::make_unique<Identity>(Identity{key.name, &key, {}, {}});
         identity->limits.push_back(std::make_shared<LimitSet>("api_key", key.name, key.limits,
                                                               weir.window, token_unit_, segment));
+        confine(*identity, "key", key.name, key.models);
         std::size_t windows = windows_max(key.limits) + end_user_windows(key);
         add_owner(*identity, windows, "user", weir.users, key.user);
         add_owner(*identity, windows, "team", weir.teams, key.team);
@@ -100,6 +135,7 @@ void Keys::add_owner(Identity& identity, std::size_t& windows, std::string_view 
     }
     windows += windows_max(declared->limits);
     identity.limits.push_back(set);
+    confine(identity, kind, name, declared->models);
 }
 
 std::size_t Keys::end_user_windows(const router::KeyConfig& key) const noexcept {
@@ -117,7 +153,7 @@ std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fie
                                                                LastDigest& last,
                                                                shm::Nanos (*unix_now)()) const {
     if (identities_.empty()) return &anybody_;
-    const auto key = presented(fields);
+    const auto key = presented(fields, config_.key_field);
     if (const auto* error = std::get_if<router::ApiError>(&key)) return *error;
     // The table is searched by the hash's bits, of which nothing can be learned about the key.
     const Digest& wanted = last.of(std::get<std::string_view>(key), sha256_);
@@ -140,16 +176,15 @@ std::string_view Keys::resolve(const Identity& identity, std::string_view model)
     return alias == identity.config->aliases.end() ? model : std::string_view(alias->second);
 }
 
-std::optional<router::ApiError> Keys::check_model(const Identity& identity,
-                                                  std::string_view model) const {
-    if (!identity.config || identity.config->models.empty()) return std::nullopt;
-    if (contains(identity.config->models, model)) return std::nullopt;
-    router::ApiError error;
-    error.status = 403;
-    error.type = "key_model_access_denied";
-    error.param = "model";
-    error.message = fmt::format("Key '{}' may not use the model '{}'.", identity.name, model);
-    return error;
+std::optional<router::ApiError> Keys::check_model(const Identity& identity, const AskedModel& model,
+                                                  std::string_view end_user) const {
+    for (const Confinement& confined : identity.confined) {
+        if (!allows(*confined.models, model)) return access_denied(confined, model.name);
+    }
+    if (end_user.empty()) return std::nullopt;
+    const EndUser who = find_end_user(identity, end_user);
+    if (!who.config || who.config->models.empty() || allows(who.config->models, model)) return std::nullopt;
+    return access_denied({"end_user", who.name, &who.config->models}, model.name);
 }
 
 void Keys::scopes_for(const Identity& identity, std::string_view model, std::string_view end_user,
@@ -162,25 +197,26 @@ void Keys::scopes_for(const Identity& identity, std::string_view model, std::str
     if (out.end_user) out.end_user->append(model, out);
 }
 
-/// The limits of an end user: as declared by name, or by its key, or the default for all.
-std::shared_ptr<LimitSet> Keys::end_user_set(const Identity& identity, std::string_view end_user) {
+/// What is said of an end user: as declared by name, or by its key, or the default for all.
+Keys::EndUser Keys::find_end_user(const Identity& identity, std::string_view end_user) const {
     const router::WeirSettings& weir = config_.weir;
-    const router::CallerConfig* limits = nullptr;
-    std::string name(end_user);
     for (const router::OwnerConfig& declared : weir.end_users) {
-        if (declared.name == end_user) limits = &declared;
+        if (declared.name == end_user) return {&declared, declared.name};
     }
-    if (!limits && identity.config && identity.config->end_user) {
-        limits = &*identity.config->end_user;
-        name = identity.name + "/" + name;
+    if (identity.config && identity.config->end_user) {
+        return {&*identity.config->end_user, fmt::format("{}/{}", identity.name, end_user)};
     }
-    if (!limits && weir.end_user_default) limits = &*weir.end_user_default;
-    if (!limits) return nullptr;
+    return {weir.end_user_default ? &*weir.end_user_default : nullptr, std::string(end_user)};
+}
+
+std::shared_ptr<LimitSet> Keys::end_user_set(const Identity& identity, std::string_view end_user) {
+    const EndUser who = find_end_user(identity, end_user);
+    if (!who.config) return nullptr;
     if (end_users_.size() >= kEndUsersMax) end_users_.clear();
-    auto& set = end_users_[name];
+    auto& set = end_users_[who.name];
     if (!set) {
-        set = std::make_shared<LimitSet>("end_user", name, limits->limits, weir.window, token_unit_,
-                                         segment_);
+        set = std::make_shared<LimitSet>("end_user", who.name, who.config->limits, config_.weir.window,
+                                         token_unit_, segment_);
     }
     return set;
 }

@@ -25,11 +25,25 @@
 
 namespace weir::proxy {
 
+/// Whose models are confined, and to which.
+struct Confinement {
+    std::string kind;  ///< "key", "user", "team" or "end_user"
+    std::string name;
+    const std::vector<std::string>* models;  ///< not empty; groups, other names, and patterns with a '*'
+};
+
 /// Whom a key belongs to, and what it may do.
 struct Identity {
     std::string name;                           ///< "master key", or as configured; for logs
     const router::KeyConfig* config = nullptr;  ///< null for the master key and for anybody
     std::vector<std::shared_ptr<LimitSet>> limits;
+    std::vector<Confinement> confined;  ///< the key itself, its user, its team; those that are confined
+};
+
+/// A model as it was asked for, and the group that it stands for.
+struct AskedModel {
+    std::string_view name;
+    std::string_view group;  ///< empty if there is none
 };
 
 class Keys {
@@ -39,8 +53,9 @@ class Keys {
     /// shm::DirectoryFull. `config` must outlive it.
     Keys(const router::RouterConfig& config, shm::Segment& segment);
 
-    /// Whom `fields` identify: "authorization: Bearer …", or "api-key" and "x-api-key" as Azure's
-    /// and Anthropic's clients send it. Otherwise a 401 that says what is missing. `unix_now` tells the
+    /// Whom `fields` identify: by general_settings.litellm_key_header_name or "x-litellm-api-key", which
+    /// go first, for `authorization` may be meant for somebody else; by "authorization: Bearer …", or as the
+    /// clients of other providers send it. Otherwise a 401 that says what is missing. `unix_now` tells the
     /// time since 1970, if the key expires. `last` is the connection's, to be kept from one request to the
     /// next.
     std::variant<const Identity*, router::ApiError> identify(const router::Fields& fields,
@@ -50,8 +65,9 @@ class Keys {
     /// The model that `identity` means by `model`, where it has an alias for it.
     static std::string_view resolve(const Identity& identity, std::string_view model) noexcept;
 
-    /// Empty if `identity` may ask for `model`; else the 403.
-    std::optional<router::ApiError> check_model(const Identity& identity, std::string_view model) const;
+    /// Empty if `identity` may ask for `model` on behalf of `end_user` (may be empty); else the 403.
+    std::optional<router::ApiError> check_model(const Identity& identity, const AskedModel& model,
+                                                std::string_view end_user) const;
 
     /// What a request of `identity` for `model` on behalf of `end_user` (may be empty) counts under.
     void scopes_for(const Identity& identity, std::string_view model, std::string_view end_user,
@@ -66,6 +82,11 @@ class Keys {
 
     void add_owner(Identity& identity, std::size_t& windows, std::string_view kind,
                    const std::vector<router::OwnerConfig>& owners, const std::string& name);
+    struct EndUser {
+        const router::CallerConfig* config;  // null: nothing is said about it
+        std::string name;                    // of its counters
+    };
+    EndUser find_end_user(const Identity& identity, std::string_view end_user) const;
     std::shared_ptr<LimitSet> end_user_set(const Identity& identity, std::string_view end_user);
     std::size_t end_user_windows(const router::KeyConfig& key) const noexcept;
 
@@ -77,7 +98,7 @@ class Keys {
     std::map<std::string, std::shared_ptr<LimitSet>> owners_;  // by kind and name
     std::unordered_map<std::string, std::shared_ptr<LimitSet>> end_users_;
     std::optional<router::Hold> everybody_;  // global_max_parallel_requests
-    Identity anybody_{"anonymous", nullptr, {}};
+    Identity anybody_{"anonymous", nullptr, {}, {}};
 };
 
 }  // namespace weir::proxy

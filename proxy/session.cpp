@@ -1,5 +1,7 @@
 #include "proxy/session.hpp"
 
+#include <algorithm>
+
 #include "proxy/info.hpp"
 #include "proxy/limit_fields.hpp"
 #include "proxy/log.hpp"
@@ -21,6 +23,25 @@ constexpr unsigned kClientGone = 499;
 shm::Nanos unix_now() {
     return std::chrono::duration_cast<shm::Nanos>(
         std::chrono::system_clock::now().time_since_epoch());
+}
+
+/// What `identity` may ask for: of the listed models, and of the names that it is confined to, for those may
+/// be taken by a wildcard.
+std::vector<std::string> models_for(const Setup& setup, const Identity& identity) {
+    const auto hidden = [&](const std::string& name) {
+        const AskedModel model{name, setup.router.resolve(name)};
+        return model.group.empty() || setup.keys.check_model(identity, model, {}).has_value();
+    };
+    std::vector<std::string> names = setup.router.models();
+    for (const Confinement& confined : identity.confined) {
+        for (const std::string& name : *confined.models) {
+            if (name.find('*') == std::string::npos) names.push_back(name);
+        }
+    }
+    names.erase(std::remove_if(names.begin(), names.end(), hidden), names.end());
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
 }
 
 bool generates_text(std::string_view endpoint) {
@@ -119,7 +140,8 @@ Task<void> Session::answer_request() {
         co_return co_await write(preflight_answer(head.fields));
     }
     const Route route = find_route(head.method, head.target);
-    if (is_open(route.endpoint)) co_return co_await answer_unknown(route);
+    const bool closed = route.endpoint == Endpoint::metrics && setup_->router.config().metrics_need_key;
+    if (is_open(route.endpoint) && !closed) co_return co_await answer_unknown(route);
     const auto identity = setup_->keys.identify(intake_.head().fields, last_key_, unix_now);
     if (const auto* error = std::get_if<router::ApiError>(&identity)) {
         co_return co_await write(to_answer(*error));
@@ -127,7 +149,8 @@ Task<void> Session::answer_request() {
     const Identity& known = *std::get<const Identity*>(identity);
     served_.key = known.name;
     if (route.endpoint == Endpoint::forward) co_return co_await forward(route, known);
-    co_await answer_known(route);
+    if (closed) co_return co_await answer_unknown(route);
+    co_await answer_known(route, known);
 }
 
 /// What needs no key.
@@ -147,26 +170,32 @@ Task<void> Session::answer_unknown(const Route& route) {
 }
 
 /// What needs a key, and is answered without asking anybody else.
-Task<void> Session::answer_known(const Route& route) {
+Task<void> Session::answer_known(const Route& route, const Identity& identity) {
     router::Router& router = setup_->router;
+    const auto visible = [&](std::string_view group) {
+        return !setup_->keys.check_model(identity, {group, group}, {});
+    };
     switch (route.endpoint) {
         case Endpoint::model_info:
-            co_return co_await write(model_info(router, shm::now()));
+            co_return co_await write(model_info(router, shm::now(), visible));
         case Endpoint::model_group_info:
-            co_return co_await write(model_group_info(router));
+            co_return co_await write(model_group_info(router, visible));
         case Endpoint::health:
-            co_return co_await write(health(router, shm::now()));
+            co_return co_await write(health(router, shm::now(), visible));
         case Endpoint::models:
-            co_return co_await write(models_answer(router.models()));
+            co_return co_await write(models_answer(models_for(*setup_, identity)));
         case Endpoint::model:
-            // Not one co_await with a choice within it: g++ 12 destroys such temporaries twice.
-            if (router.resolve(route.model).empty()) {
-                co_return co_await write(no_model_answer(route.model));
-            }
-            co_return co_await write(model_answer(route.model));
+            co_return co_await write(describe_model(route.model, identity));
         default:
             co_return;
     }
+}
+
+/// An entry of the list of models. One that `identity` may not use is not there for it.
+PlainAnswer Session::describe_model(const std::string& name, const Identity& identity) const {
+    const std::string_view group = setup_->router.resolve(Keys::resolve(identity, name));
+    if (group.empty() || setup_->keys.check_model(identity, {name, group}, {})) return no_model_answer(name);
+    return model_answer(name);
 }
 
 /// What the body says, or the error to answer with. `form_type` is the content type of a form, or empty.
@@ -180,12 +209,25 @@ std::optional<router::RequestFacts> Session::read_facts(const Route& route, std:
     return std::nullopt;
 }
 
+/// Whom the request is for, where a header field says so; false, with the error, if nobody is named and
+/// somebody must be.
+bool Session::name_end_user(router::RequestFacts& facts, router::ApiError& error) const {
+    const router::RouterConfig& config = setup_->router.config();
+    if (!config.user_field.empty()) {
+        const std::string_view named = intake_.head().fields.get(config.user_field);
+        if (!named.empty()) facts.user = named;
+    }
+    if (!config.user_needed || !facts.user.empty()) return true;
+    error = {400, "Missing required parameter: 'user'.", "invalid_request_error", "user", {}};
+    return false;
+}
+
 Task<void> Session::forward(const Route& route, const Identity& identity) {
     const std::string_view type = intake_.head().fields.get("content-type");
     const bool form = router::is_form(type);
     router::ApiError error;
     auto facts = read_facts(route, form ? type : std::string_view(), error);
-    if (!facts) co_return co_await write(to_answer(error));
+    if (!facts || !name_end_user(*facts, error)) co_return co_await write(to_answer(error));
     served_.bytes_in = intake_.body().size();
     facts->model = Keys::resolve(identity, route.model.empty() ? facts->model : route.model);
     served_.model = facts->model;
@@ -224,7 +266,7 @@ bool Session::find_scopes(const Identity& identity, std::string_view group,
 Task<void> Session::send(router::Request& request, const Identity& identity) {
     const std::string& model = request.facts->model;
     const std::string_view group = setup_->router.resolve(model);
-    if (const auto denied = setup_->keys.check_model(identity, group.empty() ? model : group)) {
+    if (const auto denied = setup_->keys.check_model(identity, {model, group}, request.facts->user)) {
         co_return co_await write(to_answer(*denied));
     }
     if (!find_scopes(identity, group, request.facts->user)) {

@@ -39,10 +39,12 @@ class Session : public std::enable_shared_from_this<Session> {
     void begin_answer(bool sound);
     router::Task<void> answer_request();
     router::Task<void> answer_unknown(const Route& route);
-    router::Task<void> answer_known(const Route& route);
+    router::Task<void> answer_known(const Route& route, const Identity& identity);
+    PlainAnswer describe_model(const std::string& name, const Identity& identity) const;
     router::Task<void> forward(const Route& route, const Identity& identity);
     std::optional<router::RequestFacts> read_facts(const Route& route, std::string_view form_type,
                                                    router::ApiError& error);
+    bool name_end_user(router::RequestFacts& facts, router::ApiError& error) const;
     std::optional<shm::Nanos> max_wait(const Route& route) const;
     bool find_scopes(const Identity& identity, std::string_view group, std::string_view end_user);
     router::Task<void> send(router::Request& request, const Identity& identity);

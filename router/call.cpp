@@ -381,7 +381,7 @@ void Call::begin_reading() {
     const std::string_view type = exchange_->fields().get("content-type");
     const bool events = type.substr(0, kEventStream.size()) == kEventStream;
     scanner_.emplace(events ? AnswerKind::events : AnswerKind::json);
-    if (events && asked_usage_) stripper_.emplace(*scanner_);
+    if (events && asked_usage_ && !router_.config().usage_in_streams) stripper_.emplace(*scanner_);
 }
 
 std::int64_t Call::content_length() const noexcept {

@@ -18,15 +18,6 @@ constexpr auto kSections =
     std::to_array<std::string_view>({"model_list", "router_settings", "litellm_settings",
                                      "general_settings", "environment_variables", "weir_settings"});
 
-constexpr auto kIgnoredSections = std::to_array<Ignored>(
-    {{"include", "put everything into one file"},
-     {"guardrails", kNoPlugins},
-     {"mcp_servers", "there is no gateway for MCP"},
-     {"credential_list", "give api_key and api_base to the deployments"},
-     {"finetune_settings", "there are no endpoints for files and fine-tuning"},
-     {"files_settings", "there are no endpoints for files and fine-tuning"},
-     {"vector_store_registry", "there are no vector stores"}});
-
 /// What os.environ/X refers to before the environment itself.
 void read_variables(const ConfigNode& section, ConfigRun& run) {
     if (!section.expect_map("variables and their values")) return;
@@ -36,7 +27,7 @@ void read_variables(const ConfigNode& section, ConfigRun& run) {
 }
 
 void read_sections(const ConfigNode& top, ConfigRun& run, RouterConfig& config) {
-    top.only(kSections, kIgnoredSections);
+    top.only(kSections, ignored_sections());
     read_variables(top.at("environment_variables"), run);
     read_litellm_settings(top.at("litellm_settings"), config);
     read_router_settings(top.at("router_settings"), config);
@@ -51,7 +42,7 @@ void read_sections(const ConfigNode& top, ConfigRun& run, RouterConfig& config) 
 }  // namespace
 
 SettingTable top_settings() noexcept {
-    return {"sections", kSections, kIgnoredSections};
+    return {"sections", kSections, ignored_sections()};
 }
 
 bool LoadedConfig::ok() const {

@@ -148,6 +148,11 @@ struct RouterConfig {
     std::vector<DeploymentConfig> model_list;
     std::string routing_strategy = "simple-shuffle";
     std::string master_key;  ///< general_settings.master_key; empty: no key is asked for
+    std::string key_field;   ///< a header field that keys come in, before the usual ones; or empty
+    std::string user_field;  ///< a header field that names the end user, before the body's `user`; or empty
+    bool user_needed = false;       ///< general_settings.enforce_user_param: a request must name its end user
+    bool usage_in_streams = false;  ///< all streams report their usage, asked for or not
+    bool metrics_need_key = false;  ///< litellm_settings.require_auth_for_metrics_endpoint
     WeirSettings weir;
 
     Strategy strategy = Strategy::simple_shuffle;

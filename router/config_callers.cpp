@@ -41,23 +41,6 @@ constexpr auto kKeyKeys = std::to_array<std::string_view>({"name",
                                                            "model_tpm_limit",
                                                            "models"});
 
-constexpr auto kCallerIgnored = std::to_array<Ignored>({
-    {"max_budget", kNoSpend},
-    {"budget_duration", kNoSpend},
-    {"model_max_budget", kNoSpend},
-    {"budget_limits", kNoSpend},
-    {"soft_budget", kNoSpend},
-    {"budget_id", kNoSpend},
-    {"spend", kNoSpend},
-    {"tags", "tags come with the request"},
-    {"metadata", "give priority itself"},
-    {"duration", "give expires"},
-
-    {"guardrails", kNoPlugins},
-    {"rpm_limit_type", "limits always hold"},
-    {"tpm_limit_type", "limits always hold"},
-});
-
 void read_model_limits(const ConfigNode& node,
                        std::map<std::string, std::uint64_t, std::less<>>& limits) {
     if (!node.expect_map("model groups and their limits")) return;
@@ -76,16 +59,17 @@ void read_caller(const ConfigNode& node, CallerConfig& caller) {
     read_model_limits(node.at("model_rpm_limit"), limits.model_rpm);
     read_model_limits(node.at("model_tpm_limit"), limits.model_tpm);
     caller.models = node.at("models").texts();
-    // LiteLLM's word for all of them.
-    if (std::find(caller.models.begin(), caller.models.end(), "all-proxy-models") !=
-        caller.models.end()) {
-        caller.models.clear();
+    // LiteLLM's words for all of them; what a key's team may not use is refused by the team.
+    for (const std::string_view all : {"all-proxy-models", "all-team-models"}) {
+        if (std::find(caller.models.begin(), caller.models.end(), all) != caller.models.end()) {
+            return caller.models.clear();
+        }
     }
 }
 
 std::optional<CallerConfig> read_end_user(const ConfigNode& node) {
     if (!node.expect_map("limits")) return std::nullopt;
-    node.only(kCallerKeys, kCallerIgnored);
+    node.only(kCallerKeys, ignored_of_callers());
     CallerConfig caller;
     read_caller(node, caller);
     return caller;
@@ -112,7 +96,7 @@ std::vector<OwnerConfig> read_owners(const ConfigNode& list) {
     std::set<std::string> taken;
     for (const ConfigNode& node : list.items()) {
         if (!node.expect_map("name and limits")) continue;
-        node.only(kOwnerKeys, kCallerIgnored);
+        node.only(kOwnerKeys, ignored_of_callers());
         OwnerConfig owner;
         owner.name = read_name(node, taken);
         read_caller(node, owner);
@@ -192,7 +176,7 @@ KeyConfig read_key(const ConfigNode& node, std::set<std::string>& names,
 }  // namespace
 
 SettingTable caller_settings() noexcept {
-    return {"weir_settings.keys", kKeyKeys, kCallerIgnored};
+    return {"weir_settings.keys", kKeyKeys, ignored_of_callers()};
 }
 
 void read_callers(const ConfigNode& settings, WeirSettings& weir) {
@@ -200,7 +184,7 @@ void read_callers(const ConfigNode& settings, WeirSettings& weir) {
     std::set<std::string> secrets;
     for (const ConfigNode& node : settings.at("keys").items()) {
         if (!node.expect_map("name, key and limits")) continue;
-        node.only(kKeyKeys, kCallerIgnored);
+        node.only(kKeyKeys, ignored_of_callers());
         weir.keys.push_back(read_key(node, names, secrets));
     }
     weir.users = read_owners(settings.at("users"));

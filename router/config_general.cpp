@@ -10,66 +10,14 @@ namespace weir::router {
 namespace {
 
 constexpr auto kGeneralKeys = std::to_array<std::string_view>(
-    {"master_key", "max_request_size_mb", "token_rate_limit_type", "global_max_parallel_requests"});
+    {"master_key", "max_request_size_mb", "token_rate_limit_type", "global_max_parallel_requests",
+     "litellm_key_header_name", "user_header_name", "enforce_user_param",
+     "always_include_stream_usage"});
 
 constexpr auto kWeirKeys = std::to_array<std::string_view>(
     {"segment", "segment_size", "window_seconds", "max_body_bytes", "upstream_timeout_seconds",
      "queue", "upstream", "clients", "redis", "fail_mode", "expected_hosts", "drain_seconds", "cost_policy",
      "keys", "users", "teams", "end_users", "end_user_default"});
-
-constexpr auto kGeneralIgnored = std::to_array<Ignored>({
-    {"database_url", kNoDatabase},
-    {"database_connection_pool_limit", kNoDatabase},
-    {"database_connection_timeout", kNoDatabase},
-    {"allow_requests_on_db_unavailable", kNoDatabase},
-    {"store_model_in_db", kNoDatabase},
-    {"store_prompts_in_spend_logs", kNoSpend},
-    {"disable_spend_logs", kNoSpend},
-    {"proxy_batch_write_at", kNoSpend},
-    {"disable_adding_master_key_hash_to_db", kNoDatabase},
-    {"user_api_key_cache_ttl", "a reload is obeyed by every worker at once"},
-    {"disable_retry_on_max_parallel_request_limit_error",
-     "a full deployment is passed over, not retried"},
-    {"max_response_size_mb", "answers are relayed, not held"},
-    {"background_health_checks", kNoHealthCalls},
-    {"health_check_interval", kNoHealthCalls},
-    {"health_check_details", kNoHealthCalls},
-    {"custom_auth", kNoPlugins},
-    {"custom_key_generate", kNoPlugins},
-    {"custom_sso", kNoPlugins},
-    {"alerting", kNoCallbacks},
-    {"alerting_threshold", kNoCallbacks},
-    {"alert_types", kNoCallbacks},
-    {"alerting_args", kNoCallbacks},
-    {"alert_to_webhook_url", kNoCallbacks},
-    {"spend_report_frequency", kNoSpend},
-    {"completion_model", "a request must name its model"},
-    {"infer_model_from_keys", "list the models"},
-    {"enforce_user_param", "declare keys for users instead"},
-    {"allowed_routes", "all routes are open to all keys"},
-    {"admin_only_routes", "there are no admin routes"},
-    {"public_routes", "health endpoints need no key"},
-    {"ui_access_mode", "there is no user interface"},
-    {"allow_user_auth", kNoDatabase},
-    {"enable_jwt_auth", "keys are declared in weir_settings.keys"},
-    {"litellm_jwtauth", "keys are declared in weir_settings.keys"},
-    {"enable_oauth2_auth", "keys are declared in weir_settings.keys"},
-    {"litellm_key_header_name", "keys come in authorization, api-key or x-api-key"},
-    {"pass_through_endpoints", "there is no pass-through"},
-    {"key_management_system", "use os.environ/NAME"},
-    {"key_management_settings", "use os.environ/NAME"},
-    {"use_google_kms", "use os.environ/NAME"},
-    {"use_azure_key_vault", "use os.environ/NAME"},
-    {"service_account_settings", kNoDatabase},
-    {"use_x_forwarded_for", "addresses are logged as they are seen"},
-    {"forward_client_headers_to_llm_api", "headers of clients are not passed on"},
-    {"forward_openai_org_id", "headers of clients are not passed on"},
-    {"maximum_spend_logs_retention_period", kNoSpend},
-    {"always_include_stream_usage", "clients ask for it"},
-    {"block_robots", "there is no user interface"},
-    {"coordination_redis", kNoRedis},
-    {"max_parallel_requests", "give max_parallel_requests to deployments and keys"},
-});
 
 void read_queue(const ConfigNode& node, QueueSettings& queue) {
     if (!node.expect_map("max_wait_seconds and max_depth")) return;
@@ -124,9 +72,11 @@ void read_fail_mode(const ConfigNode& node, WeirSettings& weir) {
         node.error(fmt::format("expected share, closed or open, found \"{}\"", *mode));
 }
 
+/// Where the file has none LiteLLM takes the environment's: who relies on it must not stand without one.
 void read_master_key(const ConfigNode& node, RouterConfig& config) {
-    config.master_key = node.text().value_or("");
-    if (node.present() && !config.master_key.empty() && config.master_key.rfind("sk-", 0) != 0) {
+    config.master_key = node.present() ? node.text().value_or("")
+                                       : node.variable("LITELLM_MASTER_KEY").value_or("");
+    if (!config.master_key.empty() && config.master_key.rfind("sk-", 0) != 0) {
         node.warn("does not start with sk-, as LiteLLM demands; it is used all the same");
     }
 }
@@ -150,7 +100,7 @@ bool fits_in_header(std::string_view text) noexcept {
 }
 
 SettingTable general_settings() noexcept {
-    return {"general_settings", kGeneralKeys, kGeneralIgnored};
+    return {"general_settings", kGeneralKeys, ignored_general_settings()};
 }
 
 SettingTable weir_settings() noexcept {
@@ -158,9 +108,13 @@ SettingTable weir_settings() noexcept {
 }
 
 void read_general_settings(const ConfigNode& settings, RouterConfig& config) {
-    if (!settings.expect_map("general settings")) return;
-    settings.only(kGeneralKeys, kGeneralIgnored);
     read_master_key(settings.at("master_key"), config);
+    if (!settings.expect_map("general settings")) return;
+    settings.only(kGeneralKeys, ignored_general_settings());
+    config.key_field = settings.at("litellm_key_header_name").text().value_or("");
+    config.user_field = settings.at("user_header_name").text().value_or("");
+    config.user_needed = settings.at("enforce_user_param").boolean().value_or(false);
+    config.usage_in_streams = settings.at("always_include_stream_usage").boolean().value_or(false);
     if (const auto mb = settings.at("max_request_size_mb").number(0.001, 4096)) {
         config.weir.max_body_bytes = static_cast<std::uint64_t>(*mb * (1u << 20));
     }

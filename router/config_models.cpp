@@ -40,52 +40,6 @@ constexpr auto kParams = std::to_array<std::string_view>({"model",
                                                           "custom_llm_provider",
                                                           "weir_cost"});
 
-constexpr auto kIgnoredParams = std::to_array<Ignored>({
-    {"temperature", kBodiesPassUnchanged},
-    {"top_p", kBodiesPassUnchanged},
-    {"max_tokens", kBodiesPassUnchanged},
-    {"max_completion_tokens", kBodiesPassUnchanged},
-    {"stop", kBodiesPassUnchanged},
-    {"seed", kBodiesPassUnchanged},
-    {"n", kBodiesPassUnchanged},
-    {"presence_penalty", kBodiesPassUnchanged},
-    {"user", kBodiesPassUnchanged},
-    {"frequency_penalty", kBodiesPassUnchanged},
-    {"response_format", kBodiesPassUnchanged},
-    {"extra_body", kBodiesPassUnchanged},
-    {"drop_params", kBodiesPassUnchanged},
-    {"additional_drop_params", kBodiesPassUnchanged},
-    {"merge_reasoning_content_in_choices", kBodiesPassUnchanged},
-    {"stream", kBodiesPassUnchanged},
-    {"reasoning_effort", kBodiesPassUnchanged},
-    {"thinking", kBodiesPassUnchanged},
-    {"mock_response", "mock answers come from weir-fake-server"},
-    {"max_budget", kNoSpend},
-    {"budget_duration", kNoSpend},
-    {"input_cost_per_second", kNoSpend},
-    {"output_cost_per_second", kNoSpend},
-    {"cache_read_input_token_cost", kNoSpend},
-    {"cache_creation_input_token_cost", kNoSpend},
-    {"region_name", "deployments are not chosen by region"},
-    {"allowed_openai_params", kBodiesPassUnchanged},
-    {"aws_region_name", kNotOpenAi},
-    {"aws_access_key_id", kNotOpenAi},
-    {"aws_secret_access_key", kNotOpenAi},
-    {"vertex_project", kNotOpenAi},
-    {"vertex_location", kNotOpenAi},
-    {"vertex_credentials", kNotOpenAi},
-    {"tenant_id", "Azure is authenticated by api_key"},
-    {"client_id", "Azure is authenticated by api_key"},
-    {"client_secret", "Azure is authenticated by api_key"},
-    {"azure_ad_token", "Azure is authenticated by api_key"},
-    {"ssl_verify", "certificates are always verified; see weir_settings.upstream.ca_file"},
-    {"litellm_credential_name", "give api_key and api_base"},
-    {"use_in_pass_through", "there is no pass-through"},
-    {"configurable_clientside_auth_params", "clients cannot choose the upstream's address or key"},
-    {"default_api_key_rpm_limit", "give the limits to the keys"},
-    {"default_api_key_tpm_limit", "give the limits to the keys"},
-});
-
 /// litellm_params, and what default_litellm_params says where they say nothing.
 class Params {
  public:
@@ -271,7 +225,7 @@ DeploymentConfig read_deployment(const ConfigNode& entry, const ConfigNode& defa
     if (!own.present()) {
         entry.error("litellm_params is missing; expected a mapping with model and api_base");
     } else if (own.expect_map("model and api_base")) {
-        own.only(kParams, kIgnoredParams);
+        own.only(kParams, ignored_params());
         read_params(entry, params, deployment);
     }
     read_info(entry.at("model_info"), deployment);
@@ -306,7 +260,7 @@ void give_ids(std::vector<DeploymentConfig>& list, const ConfigNode& node) {
 }  // namespace
 
 SettingTable deployment_settings() noexcept {
-    return {"litellm_params", kParams, kIgnoredParams};
+    return {"litellm_params", kParams, ignored_params()};
 }
 
 void read_model_list(const ConfigNode& list, const ConfigNode& defaults, RouterConfig& config) {
@@ -314,7 +268,7 @@ void read_model_list(const ConfigNode& list, const ConfigNode& defaults, RouterC
         list.error("expected a list of at least one deployment, found " + list.found());
         return;
     }
-    if (defaults.expect_map("litellm_params")) defaults.only(kParams, kIgnoredParams);
+    if (defaults.expect_map("litellm_params")) defaults.only(kParams, ignored_params());
     for (std::size_t i = 0; i < list.size(); ++i) {
         config.model_list.push_back(read_deployment(list.item(i), defaults, config.weir));
     }

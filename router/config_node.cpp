@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <set>
 
+#include "router/config_hint.hpp"
+
 namespace weir::router {
 namespace {
 
@@ -95,9 +97,9 @@ void ConfigNode::only(std::span<const std::string_view> known,
         if (!seen.insert(key).second) place.error("is there twice");
         if (std::find(known.begin(), known.end(), key) != known.end()) continue;
         const auto why = std::find_if(ignored.begin(), ignored.end(),
-                                      [&](const Ignored& i) { return i.key == key; });
+                                      [&](const Ignored& i) { return i.has(key); });
         if (why == ignored.end()) {
-            place.warn("unknown; it has no effect");
+            place.warn("unknown; it has no effect" + hint_for(key, known));
         } else {
             place.warn(fmt::format("not supported, it has no effect: {}", why->why));
         }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "router/config.hpp"
+#include "router/config_ignored.hpp"
 
 namespace weir::router {
 
@@ -28,12 +29,6 @@ struct ConfigRun {
     const Environment& environment;
     std::map<std::string, std::string>
         variables;  ///< environment_variables; before the environment
-};
-
-/// A setting that is known and has no effect, and why.
-struct Ignored {
-    std::string_view key;
-    std::string_view why;
 };
 
 /// A node of the file. Cheap to copy. What is missing is a node too: present() tells.
@@ -64,8 +59,8 @@ class ConfigNode {
     /// True if this is a mapping; complains if it is something else that is not nothing.
     bool expect_map(std::string_view what) const;
 
-    /// Warns of every member that is neither in `known` nor `ignored`, and says why for the ignored
-    /// ones. A key that is there twice is an error.
+    /// Warns of every member that is not in `known`: says why for the ignored ones, and what may be meant
+    /// by the others. A key that is there twice is an error.
     void only(std::span<const std::string_view> known, std::span<const Ignored> ignored = {}) const;
     void only(std::initializer_list<std::string_view> known,
               std::span<const Ignored> ignored = {}) const {

@@ -74,6 +74,20 @@ bool has_name(const std::vector<OwnerConfig>& owners, const std::string& name) {
                        [&](const OwnerConfig& o) { return o.name == name; });
 }
 
+/// A pattern may stand for groups that are not there yet.
+void check_models(const ConfigNode& node, const std::vector<std::string>& models, const Groups& groups) {
+    for (const std::string& model : models) {
+        if (groups.has(model) || model.find('*') != std::string::npos) continue;
+        node.warn(fmt::format("\"{}\" is not in the model_list", model));
+    }
+}
+
+void check_owners(const ConfigNode& list, const std::vector<OwnerConfig>& owners, const Groups& groups) {
+    for (std::size_t i = 0; i < owners.size() && i < list.size(); ++i) {
+        check_models(list.item(i).at("models"), owners[i].models, groups);
+    }
+}
+
 void check_keys(const ConfigNode& top, const RouterConfig& config, const Groups& groups) {
     const ConfigNode list = top.at("weir_settings").at("keys");
     for (std::size_t i = 0; i < config.weir.keys.size() && i < list.size(); ++i) {
@@ -87,10 +101,7 @@ void check_keys(const ConfigNode& top, const RouterConfig& config, const Groups&
             node.at("team").warn(
                 fmt::format("\"{}\" is not in teams, so it has no limits", key.team));
         }
-        for (const std::string& model : key.models) {
-            if (!groups.has(model))
-                node.at("models").warn(fmt::format("\"{}\" is not in the model_list", model));
-        }
+        check_models(node.at("models"), key.models, groups);
         for (const auto& [alias, group] : key.aliases) {
             if (!groups.has(group)) {
                 node.at("aliases").at(alias).error(
@@ -112,6 +123,10 @@ void check_references(const ConfigNode& top, const RouterConfig& config) {
     check_fallbacks(top, config, groups);
     check_aliases(top, config, groups);
     check_keys(top, config, groups);
+    const ConfigNode weir = top.at("weir_settings");
+    check_owners(weir.at("users"), config.weir.users, groups);
+    check_owners(weir.at("teams"), config.weir.teams, groups);
+    check_owners(weir.at("end_users"), config.weir.end_users, groups);
 }
 
 }  // namespace weir::router

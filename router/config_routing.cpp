@@ -44,75 +44,13 @@ constexpr auto kRouterKeys = std::to_array<std::string_view>({"routing_strategy"
                                                               "redis_db",
                                                               "redis_ssl"});
 
-constexpr auto kRouterIgnored = std::to_array<Ignored>({
-    {"cache_responses", kNoCache},
-    {"cache_kwargs", kNoCache},
-    {"caching_groups", kNoCache},
-    {"client_ttl", "connections are kept by weir_settings.upstream.idle_timeout_seconds"},
-    {"polling_interval", "waiting requests are woken, they do not poll"},
-    {"provider_budget_config", kNoSpend},
-    {"alerting_config", kNoCallbacks},
-    {"plugins", kNoPlugins},
-    {"router_general_settings", "it concerns Python only"},
-    {"debug_level", "see the log level of weir-proxy"},
-    {"set_verbose", "see the log level of weir-proxy"},
-    {"ignore_invalid_deployments", "a deployment that is not valid is an error"},
-    {"enable_weighted_failover", "the next candidate is always drawn by weight"},
-    {"keepalive_seconds", "streams get no pings"},
-    {"enable_health_check_routing", kNoHealthCalls},
-    {"health_check_staleness_threshold", kNoHealthCalls},
-    {"deployment_affinity_ttl_seconds", "there is no affinity"},
-    {"model_group_affinity_config", "there is no affinity"},
-    {"routing_groups", "one strategy serves all groups"},
-    {"fallback_access_check", kNoPlugins},
-});
-
 constexpr auto kLitellmKeys = std::to_array<std::string_view>(
-    {"request_timeout", "num_retries", "fallbacks", "default_fallbacks", "context_window_fallbacks",
+    {"request_timeout", "num_retries", "fallbacks", "default_fallbacks", "max_fallbacks",
+     "context_window_fallbacks",
      "content_policy_fallbacks", "allowed_fails", "cooldown_time", "priority_reservation",
      "priority_reservation_settings", "callbacks", "success_callback", "failure_callback",
-     "json_logs", "turn_off_message_logging", "redact_user_api_key_info", "telemetry"});
-
-constexpr auto kLitellmIgnored = std::to_array<Ignored>({
-    {"cache", kNoCache},
-    {"cache_params", kNoCache},
-    {"enable_caching_on_provider_specific_optional_params", kNoCache},
-    {"drop_params", kBodiesPassUnchanged},
-    {"modify_params", kBodiesPassUnchanged},
-    {"add_function_to_prompt", kBodiesPassUnchanged},
-    {"set_verbose", "see the log level of weir-proxy"},
-    {"max_budget", kNoSpend},
-    {"budget_duration", kNoSpend},
-    {"max_end_user_budget", kNoSpend},
-    {"max_internal_user_budget", kNoSpend},
-    {"internal_user_budget_duration", kNoSpend},
-    {"default_internal_user_params", kNoDatabase},
-    {"default_team_settings", kNoDatabase},
-    {"default_team_params", kNoDatabase},
-    {"upperbound_key_generate_params", kNoDatabase},
-    {"default_key_generate_params", kNoDatabase},
-    {"key_generation_settings", kNoDatabase},
-    {"service_callback", kNoCallbacks},
-    {"audit_log_callbacks", kNoCallbacks},
-    {"langfuse_default_tags", kNoCallbacks},
-    {"s3_callback_params", kNoCallbacks},
-    {"guardrails", kNoPlugins},
-    {"post_call_rules", kNoPlugins},
-    {"pre_call_rules", kNoPlugins},
-    {"custom_provider_map", kNoPlugins},
-    {"force_ipv4", "addresses are tried in the resolver's order"},
-    {"ssl_verify", "certificates are always verified; see weir_settings.upstream.ca_file"},
-    {"ssl_certificate", "upstreams get no client certificate"},
-    {"network_mock", "mock answers come from weir-fake-server"},
-    {"num_retries_per_request", "see num_retries"},
-    {"enable_json_schema_validation", kBodiesPassUnchanged},
-    {"disable_end_user_cost_tracking", kNoSpend},
-    {"disable_end_user_cost_tracking_prometheus_only", kNoSpend},
-    {"prometheus_initialize_budget_metrics", kNoSpend},
-    {"custom_prometheus_metadata_labels", kNoCallbacks},
-    {"forward_traceparent_to_llm_provider", "headers of clients are not passed on"},
-    {"return_response_headers", "see docs/proxy.md for the headers of answers"},
-});
+     "json_logs", "require_auth_for_metrics_endpoint", "turn_off_message_logging",
+     "redact_user_api_key_info", "telemetry"});
 
 /// The callbacks that are not needed, because what they do is built in.
 constexpr std::array<std::string_view, 4> kBuiltIn = {
@@ -141,6 +79,7 @@ void read_fallbacks(const ConfigNode& settings, FallbackRules& rules) {
     read_lists(settings.at("content_policy_fallbacks"), rules.content_policy);
     const auto everybodys = settings.at("default_fallbacks").texts();
     if (!everybodys.empty()) rules.fallbacks["*"] = everybodys;
+    if (const auto n = count(settings.at("max_fallbacks"), 100)) rules.max_fallbacks = *n;
 }
 
 PerKind read_per_kind(const ConfigNode& node, const std::string& ending) {
@@ -159,7 +98,12 @@ PerKind read_per_kind(const ConfigNode& node, const std::string& ending) {
         *number = count(node.at(keys.back()), 1'000'000);
     }
     const std::vector<std::string_view> known(keys.begin(), keys.end());
-    node.only(known);
+    // Classes that newer versions of LiteLLM tell apart.
+    const auto others = std::to_array<Ignored>(
+        {{"ServiceUnavailableErrorRetries", "a 503 is an InternalServerError"},
+         {"NotFoundErrorRetries", "a 404 is not retried"},
+         {"DefaultRetries", "see num_retries"}});
+    node.only(known, others);
     return numbers;
 }
 
@@ -258,23 +202,24 @@ void read_priorities(const ConfigNode& settings, PrioritySettings& priorities) {
 void read_callbacks(const ConfigNode& node) {
     for (const std::string& name : node.texts()) {
         if (std::find(kBuiltIn.begin(), kBuiltIn.end(), name) != kBuiltIn.end()) continue;
-        node.warn(fmt::format("{} is not supported, it has no effect: {}", name, kNoCallbacks));
+        node.warn(fmt::format("{} is not supported, it has no effect: there are no callbacks; /metrics and "
+                              "the access log are built in", name));
     }
 }
 
 }  // namespace
 
 SettingTable router_settings() noexcept {
-    return {"router_settings", kRouterKeys, kRouterIgnored};
+    return {"router_settings", kRouterKeys, ignored_router_settings()};
 }
 
 SettingTable litellm_settings() noexcept {
-    return {"litellm_settings", kLitellmKeys, kLitellmIgnored};
+    return {"litellm_settings", kLitellmKeys, ignored_litellm_settings()};
 }
 
 void read_router_settings(const ConfigNode& settings, RouterConfig& config) {
     if (!settings.expect_map("router settings")) return;
-    settings.only(kRouterKeys, kRouterIgnored);
+    settings.only(kRouterKeys, ignored_router_settings());
     read_strategy(settings, config);
     read_retries(settings, config);
     read_cooldowns(settings, config.cooldowns);
@@ -282,8 +227,6 @@ void read_router_settings(const ConfigNode& settings, RouterConfig& config) {
     config.cooldowns.allowed_fails_policy =
         read_per_kind(settings.at("allowed_fails_policy"), "AllowedFails");
     read_fallbacks(settings, config.fallbacks);
-    if (const auto n = count(settings.at("max_fallbacks"), 100))
-        config.fallbacks.max_fallbacks = *n;
     read_aliases(settings.at("model_group_alias"), config);
     if (const auto t = settings.at("timeout").seconds(0.001, kTimeoutMost)) config.timeout = *t;
     config.stream_timeout = settings.at("stream_timeout").seconds(0.001, kTimeoutMost);
@@ -299,7 +242,7 @@ void read_router_settings(const ConfigNode& settings, RouterConfig& config) {
 
 void read_litellm_settings(const ConfigNode& settings, RouterConfig& config) {
     if (!settings.expect_map("LiteLLM's settings")) return;
-    settings.only(kLitellmKeys, kLitellmIgnored);
+    settings.only(kLitellmKeys, ignored_litellm_settings());
     config.timeout = settings.at("request_timeout").seconds(0.001, kTimeoutMost);
     if (const auto n = count(settings.at("num_retries"), 100)) config.retries.num_retries = *n;
     read_fallbacks(settings, config.fallbacks);
@@ -308,6 +251,8 @@ void read_litellm_settings(const ConfigNode& settings, RouterConfig& config) {
     for (const char* key : {"callbacks", "success_callback", "failure_callback"})
         read_callbacks(settings.at(key));
     config.json_logs = settings.at("json_logs").boolean().value_or(false);
+    config.metrics_need_key =
+        settings.at("require_auth_for_metrics_endpoint").boolean().value_or(false);
     if (settings.at("turn_off_message_logging").boolean() == false) {
         settings.at("turn_off_message_logging").warn("messages are never logged");
     }

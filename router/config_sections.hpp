@@ -47,19 +47,4 @@ SettingTable redis_settings() noexcept;  ///< weir_settings.redis
 SettingTable caller_settings() noexcept;  ///< of keys; users, teams and end users have some of them
 SettingTable top_settings() noexcept;     ///< the sections themselves
 
-// Why settings have no effect.
-inline constexpr std::string_view kBodiesPassUnchanged = "bodies pass through unchanged";
-inline constexpr std::string_view kNoCache = "answers are not cached";
-inline constexpr std::string_view kNoSpend = "spend and budgets are not tracked";
-inline constexpr std::string_view kNoDatabase =
-    "there is no database; keys are declared in weir_settings.keys";
-inline constexpr std::string_view kNoRedis =
-    "see redis_host in router_settings, and weir_settings.redis";
-inline constexpr std::string_view kNoCallbacks =
-    "there are no callbacks; /metrics and the access log are built in";
-inline constexpr std::string_view kNoPlugins = "there are no Python hooks";
-inline constexpr std::string_view kNoHealthCalls = "upstreams are judged by the requests they get";
-inline constexpr std::string_view kNotOpenAi =
-    "it belongs to a provider that does not speak OpenAI's format";
-
 }  // namespace weir::router

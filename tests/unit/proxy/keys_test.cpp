@@ -39,6 +39,15 @@ struct Fixture {
         const auto* identity = std::get_if<const Identity*>(&found);
         return identity ? (*identity)->name : std::get<router::ApiError>(found).type;
     }
+    const Identity& identity(const std::string& key) const {
+        return *std::get<const Identity*>(ask("authorization", "Bearer " + key));
+    }
+    /// Why `key` may not ask for `model`, as "type: message"; empty if it may.
+    std::string denied(const std::string& key, const AskedModel& model,
+                       const std::string& end_user = {}) const {
+        const auto error = keys.check_model(identity(key), model, end_user);
+        return error ? error->type + ": " + error->message : "";
+    }
     std::vector<std::string> scopes(const std::string& key, const std::string& user) {
         const auto found = ask("authorization", "Bearer " + key);
         CallerScopes out;
@@ -67,7 +76,12 @@ TEST_CASE("a key is known by any of the fields that clients send it in") {
     CHECK(f.name_of("authorization", "Bearer sk-master") == "master key");
     CHECK(f.name_of("Authorization", "bearer sk-app") == "app");
     CHECK(f.name_of("api-key", "sk-app") == "app");
-    CHECK(f.name_of("x-api-key", "sk-app") == "app");
+    for (const char* field :
+         {"x-api-key", "x-goog-api-key", "Ocp-Apim-Subscription-Key", "x-litellm-api-key"}) {
+        CAPTURE(field);
+        CHECK(f.name_of(field, "sk-app") == "app");
+    }
+    CHECK(f.name_of("x-litellm-api-key", "Bearer sk-app") == "app");
     CHECK(f.name_of("authorization", "Bearer sk-app ") == "token_not_found_in_db");
     CHECK(f.name_of("authorization", "Bearer sk-ap") == "token_not_found_in_db");
     CHECK(f.name_of("authorization", "Bearer ") == "auth_error");
@@ -76,6 +90,23 @@ TEST_CASE("a key is known by any of the fields that clients send it in") {
     const auto error = std::get<router::ApiError>(f.ask("authorization", "Bearer sk-wrong"));
     CHECK(error.status == 401);
     CHECK(error.message.find("sk-") == std::string::npos);
+}
+
+TEST_CASE("a field that is for keys alone goes before authorization, which may be meant for others") {
+    const Fixture f("keys: [{name: app, key: sk-app}]",
+                    "{master_key: sk-master, litellm_key_header_name: X-Our-Key}");
+    CHECK(f.name_of("x-our-key", "Bearer sk-app") == "app");
+    CHECK(f.name_of("authorization", "Bearer sk-app") == "app");
+    const auto both = [&](const std::string& field) {
+        router::Fields fields;
+        fields.add("authorization", "Basic of-a-gateway");
+        fields.add("x-litellm-api-key", "sk-master");
+        if (!field.empty()) fields.add(field, "sk-app");
+        const auto found = f.keys.identify(fields, f.last, [] { return shm::Nanos(0); });
+        return std::get<const Identity*>(found)->name;
+    };
+    CHECK(both("") == "master key");
+    CHECK(both("X-OUR-KEY") == "app");
 }
 
 TEST_CASE("without keys everybody may ask") {
@@ -145,12 +176,42 @@ TEST_CASE("many end users do not fill the memory, and a request's limits outlast
 
 TEST_CASE("models may be confined, and have other names for one key") {
     const Fixture f("keys: [{name: app, key: sk-app, models: [a], aliases: {fast: a}}]");
-    const Identity& app = *std::get<const Identity*>(f.ask("api-key", "sk-app"));
-    CHECK_FALSE(f.keys.check_model(app, "a").has_value());
-    const auto denied = f.keys.check_model(app, "b");
-    REQUIRE(denied.has_value());
-    CHECK(denied->status == 403);
-    CHECK(denied->type == "key_model_access_denied");
+    CHECK(f.denied("sk-app", {"a", "a"}) == "");
+    CHECK(f.denied("sk-app", {"other-name-of-a", "a"}) == "");
+    CHECK(f.denied("sk-app", {"b", "b"}) ==
+          "key_model_access_denied: The key 'app' may not use the model 'b'.");
+    CHECK(f.denied("sk-app", {"nothing", ""}) != "");
+    CHECK(f.denied("sk-master", {"b", "b"}) == "");
+    const Identity& app = f.identity("sk-app");
     CHECK(Keys::resolve(app, "fast") == "a");
     CHECK(Keys::resolve(app, "a") == "a");
+}
+
+TEST_CASE("what a key may ask for its user, its team and the end user must be allowed, too") {
+    const Fixture f(R"(keys: [{name: app, key: sk-app, user: ann, team: blue, models: [a, b, c]},
+                              {name: free, key: sk-free, end_user: {models: [b]}}],
+                       users: [{name: ann, models: [a, b]}], teams: [{name: blue, models: [a, c]}],
+                       end_users: [{name: eve, models: [c]}])");
+    CHECK(f.denied("sk-app", {"a", "a"}) == "");
+    CHECK(f.denied("sk-app", {"b", "b"}).find("team_model_access_denied") == 0);
+    CHECK(f.denied("sk-app", {"c", "c"}).find("user_model_access_denied") == 0);
+    CHECK(f.denied("sk-app", {"a", "a"}, "eve").find("end_user_model_access_denied") == 0);
+    CHECK(f.denied("sk-free", {"a", "a"}) == "");
+    CHECK(f.denied("sk-free", {"a", "a"}, "somebody").find("end_user_model_access_denied") == 0);
+    CHECK(f.denied("sk-free", {"b", "b"}, "somebody") == "");
+}
+
+TEST_CASE("a pattern allows groups, and what a wildcard group takes, but no group by another name") {
+    const Fixture f(R"(keys: [{name: some, key: sk-some, models: ["gpt*", "openai/gpt-4*"]},
+                              {name: one, key: sk-one, models: [openai/gpt-4o]},
+                              {name: all, key: sk-all, models: ["openai/*"]}])");
+    CHECK(f.denied("sk-some", {"gpt-4o", "gpt-4o"}) == "");
+    CHECK(f.denied("sk-some", {"secret", "secret"}) != "");
+    CHECK(f.denied("sk-some", {"gpt-of-an-id", "secret"}) != "");
+    CHECK(f.denied("sk-some", {"openai/gpt-4o", "openai/*"}) == "");
+    CHECK(f.denied("sk-some", {"openai/o3", "openai/*"}) != "");
+    CHECK(f.denied("sk-one", {"openai/gpt-4o", "openai/*"}) == "");
+    CHECK(f.denied("sk-one", {"openai/gpt-4o-mini", "openai/*"}) != "");
+    CHECK(f.denied("sk-all", {"openai/o3", "openai/*"}) == "");
+    CHECK(f.denied("sk-all", {"anthropic/x", "*"}) != "");
 }

@@ -376,6 +376,40 @@ mystery: {}
     for (const auto& line : all) CHECK(line.find("abc") == std::string::npos);
 }
 
+TEST_CASE("an unknown setting is a warning with what may be meant") {
+    CHECK(warnings(kMinimal + R"(
+general_settings: {master_key: sk-a, routing_strategy: least-busy, max_request_size_md: 1}
+router_settings: {num_retry: 1}
+weir_settings: {keys: [{name: k, key: sk-b, rpm: 1}]}
+)") == Lines{"general_settings.routing_strategy: unknown; it has no effect; it belongs in router_settings",
+             "general_settings.max_request_size_md: unknown; it has no effect; max_request_size_mb may be "
+             "meant",
+             "router_settings.num_retry: unknown; it has no effect; num_retries may be meant",
+             "weir_settings.keys[0].rpm: unknown; it has no effect; rpm_limit may be meant"});
+}
+
+TEST_CASE("the master key may come from the environment, as in LiteLLM, and the file's goes first") {
+    const Environment environment = [](const std::string& name) -> std::optional<std::string> {
+        if (name == "LITELLM_MASTER_KEY") return "sk-outside";
+        return std::nullopt;
+    };
+    const auto key = [&](const std::string& general) {
+        return parse_config(kMinimal + general, environment).config.master_key;
+    };
+    CHECK(key("") == "sk-outside");
+    CHECK(key("general_settings: {max_request_size_mb: 1}\n") == "sk-outside");
+    CHECK(key("general_settings: {master_key: sk-own}\n") == "sk-own");
+    CHECK(parse_config(kMinimal, [](const std::string&) { return std::nullopt; }).config.master_key.empty());
+}
+
+TEST_CASE("models of owners that are not in the list are a warning, patterns and LiteLLM's words are not") {
+    CHECK(warnings(kMinimal + R"(
+weir_settings:
+  keys: [{name: k, key: sk-b, models: ["b/*", all-team-models]}]
+  teams: [{name: t, models: [a, nope, "x*"]}]
+)") == Lines{"weir_settings.teams[0].models: \"nope\" is not in the model_list"});
+}
+
 TEST_CASE("a key that is there twice is an error, for one of them would be lost") {
     CHECK(errors("model_list: [{model_name: a, litellm_params: {model: m, api_base: http://h, rpm: "
                  "1, rpm: 2}}]") == Lines{"model_list[0].litellm_params.rpm: is there twice"});

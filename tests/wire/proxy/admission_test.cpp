@@ -265,6 +265,78 @@ TEST_CASE("Models are listed, described and kept from those without a key") {
     CHECK(client.get("/health/liveness").body == R"("I'm alive!")");
 }
 
+TEST_CASE("Each key sees the models that it may ask for, and nothing of the others") {
+    Upstream upstream;
+    Proxy proxy(R"(
+model_list:
+  - {model_name: gpt, litellm_params: {model: openai/m, api_base: "{upstream}"}}
+  - {model_name: secret, litellm_params: {model: openai/m, api_base: "{upstream}"}}
+  - {model_name: "open/*", litellm_params: {model: "openai/*", api_base: "{upstream}"}}
+general_settings: {master_key: sk-test}
+litellm_settings: {require_auth_for_metrics_endpoint: true}
+weir_settings:
+  segment: {segment}
+  segment_size: 2097152
+  keys:
+    - {name: some, key: sk-some, models: [gpt, open/one, gone], aliases: {fast: gpt}}
+    - {name: team, key: sk-team, team: blue}
+  teams: [{name: blue, models: [secret]}]
+)",
+                upstream.url());
+    RawClient client = proxy.client();
+    const auto get = [&](const std::string& key, const std::string& target) {
+        return client.get(target, "authorization: Bearer " + key + "\r\n");
+    };
+    const auto names = [&](const std::string& key, const char* target, const char* list, const char* name) {
+        std::string all;
+        const Json answer = Json::parse(get(key, target).body);
+        for (const auto& entry : answer[list]) all += entry[name].get<std::string>() + " ";
+        return all;
+    };
+    CHECK(names("sk-test", "/v1/models", "data", "id") == "gpt secret ");
+    CHECK(names("sk-some", "/v1/models", "data", "id") == "gpt open/one ");
+    CHECK(names("sk-team", "/v1/models", "data", "id") == "secret ");
+    CHECK(names("sk-some", "/model/info", "data", "model_name") == "gpt ");
+    CHECK(names("sk-team", "/model_group/info", "data", "model_group") == "secret ");
+    CHECK(Json::parse(get("sk-team", "/health").body)["healthy_count"] == 1);
+    CHECK(get("sk-some", "/v1/models/gpt").status == 200);
+    CHECK(get("sk-some", "/v1/models/fast").status == 200);
+    CHECK(get("sk-some", "/v1/models/open/one").status == 200);
+    CHECK(get("sk-some", "/v1/models/secret").status == 404);
+    const RawAnswer denied = ask(proxy, "sk-team");
+    CHECK(denied.status == 403);
+    CHECK(Json::parse(denied.body)["error"]["type"] == "team_model_access_denied");
+    CHECK(upstream.arrivals().empty());
+    CHECK(client.get("/metrics").status == 401);
+    CHECK(get("sk-some", "/metrics").status == 200);
+}
+
+TEST_CASE("A header field may name the end user, and one may be asked for") {
+    Upstream upstream;
+    Proxy proxy(R"(
+model_list:
+  - {model_name: gpt, litellm_params: {model: openai/m, api_base: "{upstream}"}}
+general_settings: {master_key: sk-test, user_header_name: X-Our-User, enforce_user_param: true}
+weir_settings:
+  segment: {segment}
+  segment_size: 2097152
+  end_user_default: {rpm_limit: 1}
+)",
+                upstream.url());
+    RawClient client = proxy.client();
+    const auto post = [&](const std::string& lines, const char* body) {
+        return client.post("/v1/chat/completions", body, kKey + lines).status;
+    };
+    constexpr const char* kByAnn = R"({"model":"gpt","user":"ann","messages":[]})";
+    const RawAnswer nobody = client.post("/v1/chat/completions", kChat, kKey);
+    CHECK(nobody.status == 400);
+    CHECK(Json::parse(nobody.body)["error"]["param"] == "user");
+    CHECK(post("", kByAnn) == 200);
+    CHECK(post("", kByAnn) == 429);
+    CHECK(post("x-our-user: bob\r\n", kByAnn) == 200);
+    CHECK(post("x-our-user: bob\r\n", kChat) == 429);
+}
+
 TEST_CASE("The name of a request goes in, on and out") {
     Upstream upstream;
     Proxy proxy(kConfig, upstream.url());

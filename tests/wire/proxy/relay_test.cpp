@@ -57,6 +57,16 @@ TEST_CASE("Usage that only the proxy asked for is taken out again, and is known 
     CHECK(Json::parse(proxy.log())["total_tokens"] == 17);
 }
 
+TEST_CASE("Usage in all streams is left in them where it is configured") {
+    Upstream upstream;
+    std::string config = kConfig;
+    const std::string place = "{master_key: sk-test";
+    config.insert(config.find(place) + place.size(), ", always_include_stream_usage: true");
+    Proxy proxy(config, upstream.url());
+    RawClient client = proxy.client();
+    CHECK(client.post("/v1/chat/completions", kStream, kKey).body.find(R"("usage":{)") != std::string::npos);
+}
+
 TEST_CASE("Pieces of a stream come as they come") {
     Upstream upstream;
     Proxy proxy(kConfig, upstream.url());
