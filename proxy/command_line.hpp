@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,14 @@ struct CommandLine {
 
 /// `arguments` without the program's name.
 CommandLine read_command_line(std::vector<std::string> arguments, const std::string& version);
+
+/// An option of LiteLLM's that has no effect here, and why.
+struct IgnoredOption {
+    const char* name;
+    bool takes_value;
+    const char* why;
+};
+std::span<const IgnoredOption> ignored_options() noexcept;
 
 /// The configuration that `--model` stands for: one deployment, as YAML.
 std::string quick_config(const Options& options);

@@ -3,8 +3,10 @@
 #include <sys/resource.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
+#include "proxy/asker.hpp"
 #include "proxy/command_line.hpp"
 #include "proxy/config_check.hpp"
 #include "proxy/log.hpp"
@@ -30,7 +32,7 @@ void raise_descriptor_limit() {
 
 /// What `weir-proxy check` does.
 int check(const proxy::Options& options) {
-    const auto loaded = router::load_config(options.config);
+    const auto loaded = proxy::load(options);
     const auto limits =
         loaded.ok() ? proxy::effective_limits(loaded.config) : std::vector<proxy::EffectiveLimit>();
     if (options.json) {
@@ -118,6 +120,43 @@ int serve(const proxy::Options& options) {
     return alone ? serve_alone(options, loaded.config) : serve_with_workers(options, loaded.config);
 }
 
+/// The key for a proxy that runs by the same configuration, or environment. Empty if there is none.
+std::string master_key(const proxy::Options& options) {
+    if (!options.config.empty()) {
+        const auto loaded = router::load_config(options.config);
+        if (loaded.ok()) return loaded.config.master_key;
+    }
+    const char* const key = std::getenv("LITELLM_MASTER_KEY");
+    return key ? key : "";
+}
+
+/// What `--health` and `--test` do.
+int ask(const proxy::Options& options) {
+    std::string error;
+    const auto url = proxy::proxy_url(options, error);
+    if (!url) {
+        fmt::print(stderr, "{}: {}\n", options.test_url, error);
+        return kExitUsage;
+    }
+    proxy::Asker asker(*url, master_key(options));
+    const auto say = [](std::string_view text) {
+        fmt::print("{}", text);
+        std::fflush(stdout);
+    };
+    return options.job == proxy::Job::test ? proxy::show_test(asker, options.model, say)
+                                           : proxy::show_health(asker, say);
+}
+
+int run(const proxy::Options& options) {
+    switch (options.job) {
+        case proxy::Job::check: return check(options);
+        case proxy::Job::show_health:
+        case proxy::Job::test: return ask(options);
+        case proxy::Job::serve: break;
+    }
+    return serve(options);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -129,7 +168,7 @@ int main(int argc, char** argv) {
     proxy::set_log_level(proxy::log_level_from(line.options.log_level));
     for (const std::string& warning : line.warnings) proxy::log(proxy::LogLevel::warning, warning);
     try {
-        return line.options.check ? check(line.options) : serve(line.options);
+        return run(line.options);
     } catch (const std::exception& error) {
         proxy::log(proxy::LogLevel::error, error.what());
         return kExitCannotRun;

@@ -24,6 +24,13 @@ LogFormat log_format(const Options& options, const router::RouterConfig& config)
     return *options.access_log == "json" ? LogFormat::json : LogFormat::off;
 }
 
+/// After how many requests a worker ends; 0 for never.
+std::uint64_t requests_most(const Options& options) {
+    const std::uint64_t least = options.max_requests_before_restart;
+    if (least == 0 || options.max_requests_jitter == 0) return least;
+    return least + router::random_seed() % (options.max_requests_jitter + 1);
+}
+
 }  // namespace
 
 Worker::Worker(const Options& options, const router::RouterConfig& config, int listening,
@@ -35,6 +42,7 @@ Worker::Worker(const Options& options, const router::RouterConfig& config, int l
                client_tls(options)},
       server_(io_, service_, listening),
       signals_(io_, SIGTERM, SIGINT, SIGHUP),
+      requests_most_(requests_most(options)),
       drained_(io_) {
     signals_.add(SIGUSR1);
     signals_.add(SIGUSR2);
@@ -75,8 +83,7 @@ void Worker::on_signal(int number) {
 
 void Worker::on_beat() {
     service_.log.flush();
-    const std::uint64_t most = options_.max_requests_before_restart;
-    if (most == 0 || service_.requests < most || service_.draining) return;
+    if (requests_most_ == 0 || service_.requests < requests_most_ || service_.draining) return;
     log(LogLevel::info,
         fmt::format("{} requests served; ending for a fresh worker", service_.requests));
     end();

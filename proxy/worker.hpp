@@ -41,6 +41,7 @@ class Worker {
     Service service_;
     Server server_;
     router::asio::signal_set signals_;
+    const std::uint64_t requests_most_;  // then it ends; 0: never
     router::Timer drained_;
     shm::Nanos drain_until_{};
 };

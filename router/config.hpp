@@ -102,6 +102,9 @@ struct ConnectionSettings {
     std::string ca_file;  ///< PEM; empty: the system's
 };
 
+/// What a connection's read buffer holds is the most that the head of a request can have.
+inline constexpr std::uint32_t kHeadBytesMost = 48u << 10;
+
 /// What the proxy bears from its clients: of each process, and for each connection.
 struct ClientSettings {
     std::uint64_t max_connections = 10000;  ///< of one process; who comes on top is told 503

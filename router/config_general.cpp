@@ -46,9 +46,8 @@ void read_clients(const ConfigNode& node, ClientSettings& clients) {
                "body_timeout_seconds", "write_timeout_seconds", "half_closed_timeout_seconds"});
     clients.max_connections =
         node.at("max_connections").whole(1, 1'000'000).value_or(clients.max_connections);
-    // What a connection's read buffer holds is the most that a head can have.
     clients.max_head_bytes = static_cast<std::uint32_t>(
-        node.at("max_head_bytes").whole(1024, 48u << 10).value_or(clients.max_head_bytes));
+        node.at("max_head_bytes").whole(1024, kHeadBytesMost).value_or(clients.max_head_bytes));
     const auto read = [&](const char* key, shm::Nanos& timeout) {
         timeout = node.at(key).seconds(0.001, 86400).value_or(timeout);
     };

@@ -360,3 +360,24 @@ TEST_CASE("check shows the limits of a configuration, or what is wrong with it")
     CHECK(has(bad.errors, "config.yaml"));
     CHECK(run({"weir-proxy", "check", "--json", "--config", house.config()}).status == 2);
 }
+
+TEST_CASE("a proxy that runs can be asked for its health and for a completion by the same program") {
+    const House house;
+    Program proxy = house.start({});
+    const std::string port = std::to_string(proxy.port());
+    const Finished health = run({"weir-proxy", "--config", house.config(), "--health", "--port", port});
+    CHECK(health.status == 0);
+    CHECK(nlohmann::json::parse(health.output)["unhealthy_count"] == 0);
+    const Finished test = run({"weir-proxy", "--config", house.config(), "--test", "--port", port});
+    CHECK(test.status == 0);
+    CHECK(has(test.output, "chat.completion"));
+    CHECK(has(test.output, "[DONE]"));
+    const Finished url = run({"weir-proxy", "--test", "http://127.0.0.1:" + port, "--model", "nope"});
+    CHECK(url.status == 1);
+    CHECK(run({"weir-proxy", "--test", "nonsense"}).status == 2);
+    CHECK(proxy.stop() == 0);
+    CHECK(run({"weir-proxy", "--health", "--port", port}).status == 3);
+    const Finished valid = run({"weir-proxy", "--config", house.config(), "--validate_config"});
+    CHECK(valid.status == 0);
+    CHECK(has(valid.output, "SCOPE"));
+}
