@@ -105,6 +105,11 @@ PlainAnswer detail_answer(unsigned status, std::string_view detail) {
     return answer;
 }
 
+PlainAnswer unserved_answer(std::string_view why) {
+    return to_answer(
+        {404, fmt::format("Weir does not serve this endpoint: {}.", why), "not_found_error", {}, {}});
+}
+
 PlainAnswer not_allowed_answer(std::string_view allowed) {
     PlainAnswer answer = detail_answer(405, "Method Not Allowed");
     answer.fields.emplace_back("allow", allowed);

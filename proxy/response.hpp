@@ -55,6 +55,9 @@ void append_retry_after(const router::Fields& fields, HeadWriter& head);
 /// {"detail": …}, as LiteLLM answers what it has no route for.
 PlainAnswer detail_answer(unsigned status, std::string_view detail);
 
+/// 404 for what LiteLLM serves and Weir does not: an error as OpenAI's clients show it, with the reason.
+PlainAnswer unserved_answer(std::string_view why);
+
 /// 405, with the one method that is `allowed`.
 PlainAnswer not_allowed_answer(std::string_view allowed);
 

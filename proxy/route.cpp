@@ -15,7 +15,8 @@ struct Fixed {
     std::string_view method;
 };
 
-/// Everything that stands at a fixed place, with and without /v1 before it.
+/// Everything that stands at a fixed place, with and without /v1 before it. First what is passed on; of two
+/// that end alike the longer one.
 constexpr std::array kFixed = {
     Fixed{"/chat/completions", Endpoint::forward, "POST"},
     Fixed{"/completions", Endpoint::forward, "POST"},
@@ -39,9 +40,49 @@ constexpr std::array kFixed = {
     Fixed{"/health/readiness", Endpoint::readiness, "GET"},
 };
 
-/// What may follow a model in the path, as in /engines/{model}/chat/completions.
-constexpr std::array<std::string_view, 3> kAfterModel = {"/chat/completions", "/completions",
-                                                         "/embeddings"};
+constexpr std::string_view kNoDatabase =
+    "there is no database; keys, users and teams are declared in weir_settings of the configuration";
+constexpr std::string_view kKeptUpstream =
+    "what is made there is kept by one deployment, and requests are spread over several";
+constexpr std::string_view kNoTranslation = "bodies are not translated; only OpenAI's formats are served";
+constexpr std::string_view kEditAndReload = "edit the configuration and send SIGHUP to the proxy";
+constexpr std::string_view kSeeMetrics = "/health and /metrics say what is known of each deployment";
+constexpr std::string_view kNoTokenizer = "there is no tokenizer";
+constexpr std::string_view kNoMcp = "there is no gateway for MCP";
+constexpr std::string_view kNoInterface =
+    "there is no user interface; /metrics and weir-inspect show what happens";
+
+/// What begins with one of these and has no place above. Longer ones first, where one begins with another.
+constexpr auto kUnserved = std::to_array<Unserved>({
+    {"/messages", kNoTranslation},
+    {"/responses/", kKeptUpstream},
+    {"/files", kKeptUpstream},
+    {"/batches", kKeptUpstream},
+    {"/fine_tuning", kKeptUpstream},
+    {"/assistants", kKeptUpstream},
+    {"/threads", kKeptUpstream},
+    {"/vector_stores", kKeptUpstream},
+    {"/containers", kKeptUpstream},
+    {"/videos", kKeptUpstream},
+    {"/realtime", kKeptUpstream},
+    {"/key/", kNoDatabase},
+    {"/user/", kNoDatabase},
+    {"/team/", kNoDatabase},
+    {"/customer/", kNoDatabase},
+    {"/end_user/", kNoDatabase},
+    {"/budget/", kNoDatabase},
+    {"/organization/", kNoDatabase},
+    {"/spend/", kNoDatabase},
+    {"/global/spend", kNoDatabase},
+    {"/config/", kEditAndReload},
+    {"/model/new", kEditAndReload},
+    {"/model/update", kEditAndReload},
+    {"/model/delete", kEditAndReload},
+    {"/health/", kSeeMetrics},
+    {"/utils/", kNoTokenizer},
+    {"/mcp", kNoMcp},
+    {"/ui", kNoInterface},
+});
 
 bool take_prefix(std::string_view& text, std::string_view prefix) {
     if (text.substr(0, prefix.size()) != prefix) return false;
@@ -60,7 +101,9 @@ Route with_method(Route route, std::string_view method, std::string_view allowed
 /// /engines/{model}/… and /openai/deployments/{model}/…: the model may contain slashes.
 std::optional<Route> model_in_path(std::string_view method, std::string_view path) {
     if (!take_prefix(path, "/engines/") && !take_prefix(path, "/openai/deployments/")) return std::nullopt;
-    for (const std::string_view after : kAfterModel) {
+    for (const Fixed& fixed : kFixed) {
+        const std::string_view after = fixed.path;
+        if (fixed.endpoint != Endpoint::forward) break;
         if (path.size() <= after.size() || path.substr(path.size() - after.size()) != after) continue;
         const auto model = router::percent_decoded(path.substr(0, path.size() - after.size()));
         if (!model || model->empty()) return std::nullopt;
@@ -74,6 +117,7 @@ std::optional<Route> model_in_path(std::string_view method, std::string_view pat
 bool is_open(Endpoint endpoint) noexcept {
     switch (endpoint) {
         case Endpoint::not_found:
+        case Endpoint::unserved:
         case Endpoint::method_not_allowed:
         case Endpoint::liveliness:
         case Endpoint::readiness:
@@ -84,7 +128,8 @@ bool is_open(Endpoint endpoint) noexcept {
 
 Route find_route(std::string_view method, std::string_view target) {
     std::string_view path = target.substr(0, std::min(target.find('?'), target.size()));
-    if (path.substr(0, 4) == "/v1/" || path == "/v2/model/info") path.remove_prefix(3);
+    const bool v2 = path == "/v2/model/info" || path == "/v2/rerank";
+    if (path.substr(0, 4) == "/v1/" || v2) path.remove_prefix(3);
     if (path == "/metrics/") path.remove_suffix(1);  // where LiteLLM's page redirects to
     for (const Fixed& fixed : kFixed) {
         if (path != fixed.path) continue;
@@ -101,7 +146,15 @@ Route find_route(std::string_view method, std::string_view target) {
             return with_method({Endpoint::model, {}, *model}, method, "GET");
         }
     }
+    for (const Unserved& unserved : kUnserved) {
+        if (path.substr(0, unserved.begins.size()) != unserved.begins) continue;
+        Route route{Endpoint::unserved};
+        route.why = unserved.why;
+        return route;
+    }
     return {};
 }
+
+std::span<const Unserved> unserved_endpoints() noexcept { return kUnserved; }
 
 }  // namespace weir::proxy

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,7 @@ enum class Endpoint : std::uint8_t {
     liveliness,           ///< GET /health/liveliness
     readiness,            ///< GET /health/readiness
     not_found,            ///< 404
+    unserved,             ///< LiteLLM has it and Weir has not: 404; Route::why says so
     method_not_allowed,   ///< 405; Route::allow says what is
 };
 
@@ -29,7 +31,15 @@ struct Route {
     std::string model{};             ///< named by the path, percent-decoded; empty if it is not
     bool queued = false;             ///< of forward: waits for capacity instead of being refused
     std::string_view allow{};        ///< of method_not_allowed: "GET" or "POST"
+    std::string_view why{};          ///< of unserved
 };
+
+/// Endpoints of LiteLLM's that are not served, by what their path begins with (without /v1), and why not.
+struct Unserved {
+    std::string_view begins;
+    std::string_view why;
+};
+std::span<const Unserved> unserved_endpoints() noexcept;
 
 /// Whether it is answered without asking for a key.
 bool is_open(Endpoint endpoint) noexcept;

@@ -5,6 +5,7 @@
 #include "proxy/info.hpp"
 #include "proxy/limit_fields.hpp"
 #include "proxy/log.hpp"
+#include "proxy/request_fields.hpp"
 #include "router/multipart.hpp"
 
 namespace weir::proxy {
@@ -123,7 +124,9 @@ Task<Intake::Result> Session::read_request() {
     began_ = shm::now();
     if (head != Intake::Result::ready) co_return head;
     ++service_.requests;
-    served_.request_id = service_.ids.choose(intake_.head().fields.get("x-request-id"));
+    const router::Fields& fields = intake_.head().fields;
+    const std::string_view id = fields.get("x-request-id");
+    served_.request_id = service_.ids.choose(id.empty() ? fields.get("x-litellm-call-id") : id);
     co_return co_await intake_.read_body(limits(), setup_->router.config().weir.max_body_bytes);
 }
 
@@ -158,6 +161,8 @@ Task<void> Session::answer_unknown(const Route& route) {
     switch (route.endpoint) {
         case Endpoint::method_not_allowed:
             co_return co_await write(not_allowed_answer(route.allow));
+        case Endpoint::unserved:
+            co_return co_await write(unserved_answer(route.why));
         case Endpoint::liveliness:
             co_return co_await write(alive_answer());
         case Endpoint::readiness:
@@ -209,10 +214,14 @@ std::optional<router::RequestFacts> Session::read_facts(const Route& route, std:
     return std::nullopt;
 }
 
-/// Whom the request is for, where a header field says so; false, with the error, if nobody is named and
-/// somebody must be.
-bool Session::name_end_user(router::RequestFacts& facts, router::ApiError& error) const {
+/// Adds what the head says about the request: how to treat it, and whom it is for. False, with the error, if
+/// that cannot be, or if nobody is named and somebody must be.
+bool Session::heed_head(router::RequestFacts& facts, router::ApiError& error) const {
     const router::RouterConfig& config = setup_->router.config();
+    if (auto refused = apply_fields(intake_.head().fields, facts)) {
+        error = std::move(*refused);
+        return false;
+    }
     if (!config.user_field.empty()) {
         const std::string_view named = intake_.head().fields.get(config.user_field);
         if (!named.empty()) facts.user = named;
@@ -227,7 +236,7 @@ Task<void> Session::forward(const Route& route, const Identity& identity) {
     const bool form = router::is_form(type);
     router::ApiError error;
     auto facts = read_facts(route, form ? type : std::string_view(), error);
-    if (!facts || !name_end_user(*facts, error)) co_return co_await write(to_answer(error));
+    if (!facts || !heed_head(*facts, error)) co_return co_await write(to_answer(error));
     served_.bytes_in = intake_.body().size();
     facts->model = Keys::resolve(identity, route.model.empty() ? facts->model : route.model);
     served_.model = facts->model;

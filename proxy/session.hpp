@@ -44,7 +44,7 @@ class Session : public std::enable_shared_from_this<Session> {
     router::Task<void> forward(const Route& route, const Identity& identity);
     std::optional<router::RequestFacts> read_facts(const Route& route, std::string_view form_type,
                                                    router::ApiError& error);
-    bool name_end_user(router::RequestFacts& facts, router::ApiError& error) const;
+    bool heed_head(router::RequestFacts& facts, router::ApiError& error) const;
     std::optional<shm::Nanos> max_wait(const Route& route) const;
     bool find_scopes(const Identity& identity, std::string_view group, std::string_view end_user);
     router::Task<void> send(router::Request& request, const Identity& identity);

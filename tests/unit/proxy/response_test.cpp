@@ -92,6 +92,14 @@ TEST_CASE("of an upstream's fields, clients see what is theirs") {
           "llm_provider-X-Thing: v\r\nllm_provider-x-request-id: v\r\n");
 }
 
+TEST_CASE("what is not served is an error that clients show") {
+    const PlainAnswer answer = unserved_answer("because of this");
+    CHECK(answer.status == 404);
+    const auto error = nlohmann::json::parse(answer.body)["error"];
+    CHECK(error["message"] == "Weir does not serve this endpoint: because of this.");
+    CHECK(error["code"] == "404");
+}
+
 TEST_CASE("the bodies that the proxy writes itself are JSON, whatever the names") {
     const auto list = nlohmann::json::parse(models_answer({"a", "b\"\\"}).body);
     CHECK(list["object"] == "list");

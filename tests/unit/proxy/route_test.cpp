@@ -2,6 +2,9 @@
 
 #include <catch2/catch.hpp>
 
+#include <fstream>
+#include <sstream>
+
 using namespace weir::proxy;
 
 TEST_CASE("endpoints stand at their place, with and without /v1, and with a query") {
@@ -51,6 +54,44 @@ TEST_CASE("the path may name the model, slashes and percent signs included") {
     CHECK(model.model == "org/m");
 }
 
+TEST_CASE("everything that is passed on may have its model in the path") {
+    for (const char* path :
+         {"/chat/completions", "/completions", "/embeddings", "/responses", "/moderations", "/rerank",
+          "/audio/speech", "/audio/transcriptions", "/audio/translations", "/images/generations",
+          "/images/edits", "/images/variations"}) {
+        CAPTURE(path);
+        const Route route = find_route("POST", std::string("/openai/deployments/my-model") + path);
+        CHECK(route.endpoint == Endpoint::forward);
+        CHECK(route.upstream_path == path);
+        CHECK(route.model == "my-model");
+    }
+    CHECK(find_route("POST", "/openai/deployments/m/models").endpoint == Endpoint::not_found);
+    CHECK(find_route("POST", "/v2/rerank").upstream_path == "/rerank");
+    CHECK(find_route("POST", "/v2/embeddings").endpoint == Endpoint::not_found);
+}
+
+TEST_CASE("what LiteLLM serves and Weir does not is told, and documented") {
+    for (const char* target :
+         {"/v1/responses/resp_1", "/v1/responses/resp_1/cancel", "/files", "/v1/files/f/content",
+          "/v1/batches?a=b", "/v1/messages", "/messages/count_tokens", "/key/generate", "/team/new",
+          "/v1/realtime", "/model/new", "/health/services", "/utils/token_counter", "/global/spend/logs"}) {
+        for (const char* method : {"GET", "POST", "DELETE"}) {
+            CAPTURE(target, method);
+            const Route route = find_route(method, target);
+            CHECK(route.endpoint == Endpoint::unserved);
+            CHECK_FALSE(route.why.empty());
+        }
+    }
+    CHECK(find_route("POST", "/v1/responses").endpoint == Endpoint::forward);
+    std::ifstream in(std::string(WEIR_DOCS) + "/litellm.md");
+    std::ostringstream text;
+    text << in.rdbuf();
+    for (const Unserved& unserved : unserved_endpoints()) {
+        CAPTURE(unserved.begins);
+        CHECK(text.str().find("`" + std::string(unserved.begins) + "`") != std::string::npos);
+    }
+}
+
 TEST_CASE("requests at the queue wait") {
     const Route route = find_route("POST", "/queue/chat/completions");
     CHECK(route.endpoint == Endpoint::forward);
@@ -77,6 +118,7 @@ TEST_CASE("only what tells nothing is open to those without a key") {
     CHECK(is_open(Endpoint::readiness));
     CHECK(is_open(Endpoint::metrics));
     CHECK(is_open(Endpoint::not_found));
+    CHECK(is_open(Endpoint::unserved));
     for (const Endpoint endpoint :
          {Endpoint::forward, Endpoint::models, Endpoint::model, Endpoint::model_info,
           Endpoint::model_group_info, Endpoint::health}) {
