@@ -39,8 +39,7 @@ Task<void> AnswerWriter::write(const PlainAnswer& answer, std::string_view own_f
     out_ += own_fields;
     for (const auto& [name, value] : answer.fields) head.field(name, value);
     head.field("content-length", answer.body.size());
-    if (!terms_.keep_alive) head.field("connection", "close");
-    head.end();
+    append_end(head);
     if (!terms_.head_only) out_ += answer.body;
     pieces_.assign(1, asio::buffer(out_));
     if (!co_await write_out()) end_connection();
@@ -69,6 +68,14 @@ Task<void> AnswerWriter::relay(Call& call, std::string_view own_fields, Served& 
     if (!written || failure != TransportError::none) end_connection();
 }
 
+/// The last line says what the client would not take for granted: an HTTP/1.0 one does not expect that the
+/// connection stays, a newer one does.
+void AnswerWriter::append_end(HeadWriter& head) const {
+    if (!terms_.keep_alive) head.field("connection", "close");
+    if (terms_.keep_alive && !terms_.chunks) head.field("connection", "keep-alive");
+    head.end();
+}
+
 /// Returns whether the body goes in chunks.
 bool AnswerWriter::append_relayed_head(const Call& call, std::string_view own_fields) {
     const router::Exchange& answer = call.answer();
@@ -82,8 +89,7 @@ bool AnswerWriter::append_relayed_head(const Call& call, std::string_view own_fi
     out_ += own_fields;
     if (chunked) head.field("transfer-encoding", "chunked");
     if (length >= 0) head.field("content-length", static_cast<std::uint64_t>(length));
-    if (!terms_.keep_alive) head.field("connection", "close");
-    head.end();
+    append_end(head);
     return chunked;
 }
 

@@ -48,6 +48,7 @@ class AnswerWriter {
     void end_connection() noexcept { terms_.keep_alive = false; }
 
  private:
+    void append_end(HeadWriter& head) const;
     bool append_relayed_head(const router::Call& call, std::string_view own_fields);
     router::Task<bool> write_pieces(router::Call& call, bool chunked, Served& served);
     router::Task<void> break_off(router::Call& call, router::TransportError failure, bool chunked);

@@ -60,7 +60,8 @@ Task<Intake::Result> Intake::read_body(const router::ClientSettings& limits,
                                        std::uint64_t bytes_max) {
     const std::uint64_t announced = parser_->content_length().value_or(0);
     if (announced > bytes_max || !take_body(bytes_max)) co_return too_large(bytes_max);
-    if (!parser_->is_done() && router::same_name(head_.fields.get("expect"), "100-continue")) {
+    const bool asks = head_.version == 11 && router::same_name(head_.fields.get("expect"), "100-continue");
+    if (asks && !parser_->is_done()) {
         static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
         const asio::const_buffer piece = asio::buffer(kContinue);
         if (co_await connection_.write({&piece, 1})) co_return Result::gone;

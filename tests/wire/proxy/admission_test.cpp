@@ -265,6 +265,35 @@ TEST_CASE("Models are listed, described and kept from those without a key") {
     CHECK(client.get("/health/liveness").body == R"("I'm alive!")");
 }
 
+TEST_CASE("A group is described by the sums and the largest of its deployments") {
+    Upstream upstream;
+    Proxy proxy(R"(
+model_list:
+  - model_name: gpt
+    litellm_params: {model: openai/m, api_base: "{upstream}", rpm: 10, tpm: 1000, output_cost_per_token: 0.5}
+    model_info: {mode: chat, max_input_tokens: 100, note: mine}
+  - model_name: gpt
+    litellm_params: {model: azure/m, api_base: "{upstream}", rpm: 5}
+    model_info: {max_input_tokens: 300, max_output_tokens: 7}
+  - {model_name: bare, litellm_params: {model: openai/m, api_base: "{upstream}"}}
+general_settings: {master_key: sk-test}
+weir_settings: {segment: {segment}, segment_size: 2097152}
+)",
+                upstream.url());
+    const Json data = Json::parse(proxy.client().get("/model_group/info", kKey).body)["data"];
+    REQUIRE(data.size() == 2);
+    CHECK(data[0]["model_group"] == "bare");
+    CHECK(data[0]["rpm"].is_null());
+    CHECK(data[0]["mode"].is_null());
+    CHECK(data[1]["providers"] == Json::array({"openai", "azure"}));
+    CHECK(data[1]["rpm"] == 15);
+    CHECK(data[1]["tpm"] == 1000);
+    CHECK(data[1]["max_input_tokens"] == 300);
+    CHECK(data[1]["max_output_tokens"] == 7);
+    CHECK(data[1]["output_cost_per_token"] == 0.5);
+    CHECK(data[1]["mode"] == "chat");
+}
+
 TEST_CASE("Each key sees the models that it may ask for, and nothing of the others") {
     Upstream upstream;
     Proxy proxy(R"(
@@ -383,4 +412,32 @@ TEST_CASE("Metrics count what was served, refused and used") {
         CHECK(document.find("`" + name + "`") != std::string::npos);
     }
     CHECK(described > 20);
+}
+
+TEST_CASE("What only counts is no limit, neither in an answer's fields nor on the page of metrics") {
+    Upstream upstream;
+    std::string config = configured(", rpm: 50", R"(  keys: [{name: app, key: sk-app, priority: prod}]
+litellm_settings: {priority_reservation: {prod: 0.5}}
+)");
+    const std::string place = "{num_retries: 0";
+    config.insert(config.find(place) + place.size(), ", routing_strategy: usage-based-routing-v2");
+    Proxy proxy(config, upstream.url());
+    RawClient client = proxy.client();
+    client.ask("POST", "/v1/chat/completions", kChat, bearer("sk-app"));
+    const std::string head = client.read_until("\r\n\r\n");
+    CHECK(head.find("x-ratelimit-limit-requests: 50\r\n") != std::string::npos);
+    std::size_t fields = 0;
+    for (std::size_t at = 0; (at = head.find("\r\nx-ratelimit-", at)) != std::string::npos; ++at) ++fields;
+    CHECK(fields == 3);  // limit, remaining and reset of the one limit that there is
+    RawClient other = proxy.client();
+    const std::string page = other.get("/metrics").body;
+    std::size_t limits = 0;
+    for (std::size_t at = 0; (at = page.find("\nweir_limit_units{", at)) != std::string::npos; ++at) ++limits;
+    CHECK(limits == 1);
+    CHECK(page.find("weir_limit_units{scope=\"deployment\"") != std::string::npos);
+    CHECK(page.find("weir_limit_remaining_units{scope=\"tally\"") == std::string::npos);
+    CHECK(page.find("weir_limit_used_units{scope=\"tally\"") != std::string::npos);
+    const Json info = Json::parse(other.get("/model/info", kKey).body)["data"][0];
+    CHECK(info["weir"]["remaining"].size() == 1);
+    CHECK(info["weir"]["remaining"].contains("requests"));
 }

@@ -228,6 +228,38 @@ TEST_CASE("HTTP/1.0 and connection: close end with the answer") {
     CHECK(once.ended());
 }
 
+TEST_CASE("HTTP/1.0 may keep its connection if it asks, and is told so") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    RawClient client = proxy.client();
+    const std::string keep = std::string(kKey) + "connection: keep-alive\r\n";
+    for (int i = 0; i < 2; ++i) {
+        client.send("GET /v1/models HTTP/1.0\r\n" + keep + "\r\n");
+        CHECK(client.answer().field("connection") == "keep-alive");
+    }
+    // It knows no 100, and must not be sent one: it would take it for the answer.
+    client.send("POST /v1/chat/completions HTTP/1.0\r\n" + keep + "expect: 100-continue\r\ncontent-length: " +
+                std::to_string(std::string(kChat).size()) + "\r\n\r\n" + kChat);
+    const RawAnswer answer = client.answer();
+    CHECK(answer.status == 200);
+    CHECK(answer.field("connection") == "keep-alive");
+    CHECK(proxy.connections() == 1);
+}
+
+TEST_CASE("A body that nobody asked for is read over, and the next request is understood") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    RawClient client = proxy.client();
+    for (const char* target : {"/v1/models", "/health/liveness", "/nowhere", "/v1/chat/completions"}) {
+        client.ask("GET", target, "GET /smuggled HTTP/1.1\r\n\r\n", kKey);
+        CHECK(client.answer().status != 400);
+    }
+    client.ask("HEAD", "/v1/chat/completions", "", kKey);
+    CHECK(client.read_until("\r\n\r\n").find("405") != std::string::npos);
+    CHECK(client.get("/v1/models", kKey).status == 200);
+    CHECK(proxy.connections() == 1);
+}
+
 TEST_CASE("HEAD has the head of GET and nothing else") {
     Upstream upstream;
     Proxy proxy(kConfig, upstream.url());

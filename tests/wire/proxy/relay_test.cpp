@@ -164,6 +164,20 @@ TEST_CASE("A stream that breaks off ends with an error event") {
     CHECK(log["status"] == 200);
 }
 
+TEST_CASE("A stream whose upstream falls silent ends with an error event, too") {
+    Upstream upstream;
+    Proxy proxy(kConfig + "  upstream_timeout_seconds: 0.3\n", upstream.url());
+    upstream.script(R"([{"event_delay_ms":60000}])");
+    RawClient client = proxy.client();
+    const RawAnswer answer = client.post("/v1/chat/completions", kStream, kKey);
+    CHECK(answer.status == 200);
+    const std::size_t last = answer.body.rfind("\n\ndata: ");
+    REQUIRE(last != std::string::npos);
+    CHECK_FALSE(error_message(answer.body.substr(last + 8)).empty());
+    CHECK(answer.body.find("[DONE]") == std::string::npos);
+    CHECK(ended(upstream) == "client_gone");
+}
+
 TEST_CASE("An answer that is not a stream and breaks off is cut, too") {
     Upstream upstream;
     Proxy proxy(kConfig, upstream.url());
@@ -271,6 +285,41 @@ TEST_CASE("Sound and other bytes pass unchanged, and forms have their model repl
               .post("/v1/audio/transcriptions", "--xyz--\r\n",
                     std::string(kKey) + "content-type: multipart/form-data; boundary=xyz\r\n")
               .status == 400);
+}
+
+TEST_CASE("What the head says about retries and patience goes before the body") {
+    Upstream upstream;
+    std::string config = kConfig;
+    config.replace(config.find("{num_retries: 0}"), 16, "{num_retries: 1, disable_cooldowns: true}");
+    Proxy proxy(config, upstream.url());
+    upstream.script(R"([{"status":500}])");
+    RawClient client = proxy.client();
+    const std::string never = std::string(kKey) + "x-litellm-num-retries: 0\r\n";
+    CHECK(client.post("/v1/chat/completions", R"({"model":"gpt","num_retries":3})", never).status == 500);
+    upstream.script(R"([{"status":500}])");
+    CHECK(client.post("/v1/chat/completions", kChat, kKey).status == 200);
+    upstream.script(R"([{"stall_ms":60000}])");
+    const std::string impatient = never + "x-litellm-timeout: 0.1\r\nx-litellm-call-id: my-call\r\n";
+    const RawAnswer late = client.post("/v1/chat/completions", kChat, impatient);
+    CHECK(late.status == 408);
+    CHECK(late.field("x-litellm-call-id") == "my-call");
+    const RawAnswer wrong =
+        client.post("/v1/chat/completions", kChat, std::string(kKey) + "x-litellm-timeout: soon\r\n");
+    CHECK(wrong.status == 400);
+    CHECK(Json::parse(wrong.body)["error"]["param"] == "x-litellm-timeout");
+}
+
+TEST_CASE("What is kept by one deployment is refused with the reason") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    RawClient client = proxy.client();
+    const RawAnswer kept = client.get("/v1/responses/resp_1", kKey);
+    CHECK(kept.status == 404);
+    CHECK(error_message(kept.body).find("kept by one deployment") != std::string::npos);
+    client.ask("DELETE", "/v1/responses/resp_1", "", kKey);
+    CHECK(client.answer().status == 404);
+    CHECK(client.post("/v1/files", "x", std::string(kKey)).status == 404);
+    CHECK(upstream.arrivals().empty());
 }
 
 TEST_CASE("Every endpoint reaches its own place upstream") {
