@@ -18,18 +18,24 @@ struct Help {
     std::string_view text;
 };
 
-/// Everything that the page may have. Histograms are kept as one counter for each bucket.
+/// Everything that the page may have. Histograms are kept as one counter for each bucket. LiteLLM's counters
+/// end in _total on its page, whatever its documentation calls them: its client library appends that.
 constexpr std::array kHelp = {
-    Help{"litellm_proxy_total_requests_metric", "counter", "Requests for a model, by what became of them"},
-    Help{"litellm_proxy_failed_requests_metric", "counter", "Requests that were answered with an error"},
-    Help{"litellm_deployment_total_requests", "counter", "Requests that a deployment answered or failed"},
-    Help{"litellm_deployment_failure_responses", "counter", "Of them, those that it failed"},
-    Help{"litellm_total_tokens_metric", "counter", "Tokens used, by the answers' own count"},
-    Help{"litellm_input_tokens_metric", "counter", "Of them, prompt tokens"},
-    Help{"litellm_output_tokens_metric", "counter", "Of them, completion tokens"},
-    Help{"litellm_request_total_latency_metric", "histogram", "Seconds from a request to the end of its answer"},
+    Help{"litellm_proxy_total_requests_metric_total", "counter",
+         "Requests for a model, by what became of them"},
+    Help{"litellm_proxy_failed_requests_metric_total", "counter",
+         "Requests that were answered with an error"},
+    Help{"litellm_deployment_total_requests_total", "counter",
+         "Requests that a deployment answered or failed"},
+    Help{"litellm_deployment_success_responses_total", "counter", "Of them, those that it answered well"},
+    Help{"litellm_deployment_failure_responses_total", "counter", "Of them, those that it failed"},
+    Help{"litellm_total_tokens_metric_total", "counter", "Tokens used, by the answers' own count"},
+    Help{"litellm_input_tokens_metric_total", "counter", "Of them, prompt tokens"},
+    Help{"litellm_output_tokens_metric_total", "counter", "Of them, completion tokens"},
+    Help{"litellm_request_total_latency_metric", "histogram",
+         "Seconds from a request to the end of its answer"},
     Help{"litellm_llm_api_latency_metric", "histogram", "Seconds of it until the upstream's answer began"},
-    Help{"weir_refused_requests", "counter", "Requests refused by a limit, by that limit's kind"},
+    Help{"weir_refused_requests_total", "counter", "Requests refused by a limit, by that limit's kind"},
 };
 
 constexpr auto& kBuckets = Metrics::kBuckets;
@@ -130,15 +136,37 @@ void write_mode(std::string& page, shm::LeaseMode mode) {
     }
 }
 
+std::string labels_of(const router::DeploymentConfig& config) {
+    return fmt::format(
+        R"({{model_id="{}",model_group="{}",litellm_model_name="{}",api_provider="{}",api_base="{}"}})",
+        label_value(config.id), label_value(config.model_name), label_value(config.model),
+        label_value(config.provider), label_value(config.api_base));
+}
+
+/// What is left of the deployments' limits in `unit`; those without one have no line.
+void write_remaining(std::string& page, router::Router& router, std::string_view name, shm::Unit unit,
+                     shm::Nanos now) {
+    describe(page, name, "gauge",
+             fmt::format("What is left of a deployment's limit on {}", shm::unit_name(unit)));
+    router.each_deployment([&](const router::Deployment& deployment) {
+        for (const router::Scope& scope : deployment.scopes()) {
+            if (scope.unit != unit) continue;
+            fmt::format_to(std::back_inserter(page), "{}{} {}\n", name, labels_of(deployment.config()),
+                           router.participant().look(scope.limiter, now).remaining);
+        }
+    });
+}
+
 void write_deployments(std::string& page, router::Router& router, shm::Nanos now) {
     const auto rows = [&](std::string_view name, std::string_view text, auto value) {
         describe(page, name, "gauge", text);
         router.each_deployment([&](const router::Deployment& deployment) {
-            fmt::format_to(std::back_inserter(page), "{}{{model_id=\"{}\",model_group=\"{}\"}} {}\n", name,
-                           label_value(deployment.config().id), label_value(deployment.config().model_name),
+            fmt::format_to(std::back_inserter(page), "{}{} {}\n", name, labels_of(deployment.config()),
                            value(deployment));
         });
     };
+    write_remaining(page, router, "litellm_remaining_requests_metric", shm::Unit::requests, now);
+    write_remaining(page, router, "litellm_remaining_tokens_metric", shm::Unit::tokens, now);
     rows("litellm_deployment_state", "0: healthy, 1: failed lately, 2: cooling down", [&](const auto& d) {
         const auto health = shm::read_health(d.health(), now);
         return health.cooldown_until > now ? 2 : health.failures > 0 ? 1 : 0;
@@ -168,9 +196,10 @@ void Metrics::count(const Served& served) {
         observe(group.upstream_latency, kUpstreamLatency, served.upstream, by_model);
     }
     if (served.usage) {
-        add(group.total_tokens, "litellm_total_tokens_metric", served.usage->total_tokens, by_model);
-        add(group.input_tokens, "litellm_input_tokens_metric", served.usage->prompt_tokens, by_model);
-        add(group.output_tokens, "litellm_output_tokens_metric", served.usage->completion_tokens, by_model);
+        add(group.total_tokens, "litellm_total_tokens_metric_total", served.usage->total_tokens, by_model);
+        add(group.input_tokens, "litellm_input_tokens_metric_total", served.usage->prompt_tokens, by_model);
+        add(group.output_tokens, "litellm_output_tokens_metric_total",
+            served.usage->completion_tokens, by_model);
     }
 }
 
@@ -183,18 +212,20 @@ void Metrics::count_status(Group& group, std::string_view model, const Served& s
         return fmt::format("requested_model=\"{}\",api_key_alias=\"{}\",status_code=\"{}\"",
                            label_value(model), label_value(served.key), served.status);
     };
-    add(status->requests, "litellm_proxy_total_requests_metric", 1, labels);
-    if (served.status >= 400) add(status->failed, "litellm_proxy_failed_requests_metric", 1, labels);
+    add(status->requests, "litellm_proxy_total_requests_metric_total", 1, labels);
+    if (served.status >= 400) add(status->failed, "litellm_proxy_failed_requests_metric_total", 1, labels);
     if (!served.refused) return;
-    add(group.refused, "weir_refused_requests", 1,
+    add(group.refused, "weir_refused_requests_total", 1,
         [model] { return fmt::format("requested_model=\"{}\"", label_value(model)); });
 }
 
 void Metrics::count_deployment(const Served& served) {
     Deployment& deployment = entry(deployments_, served.deployment);
     const auto labels = [&] { return fmt::format("model_id=\"{}\"", label_value(served.deployment)); };
-    add(deployment.requests, "litellm_deployment_total_requests", 1, labels);
-    if (served.status >= 400) add(deployment.failed, "litellm_deployment_failure_responses", 1, labels);
+    add(deployment.requests, "litellm_deployment_total_requests_total", 1, labels);
+    const bool failed = served.status >= 400;
+    if (failed) add(deployment.failed, "litellm_deployment_failure_responses_total", 1, labels);
+    if (!failed) add(deployment.succeeded, "litellm_deployment_success_responses_total", 1, labels);
 }
 
 template <class MakeLabels>

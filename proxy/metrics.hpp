@@ -55,7 +55,7 @@ class Metrics {
         std::map<std::string, std::vector<Status>, std::less<>> by_key;
     };
     struct Deployment {
-        Cell requests, failed;
+        Cell requests, succeeded, failed;
     };
 
     void count_status(Group& group, std::string_view model, const Served& served);

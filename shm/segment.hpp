@@ -134,7 +134,7 @@ class Segment {
     Health find_health(std::string_view scope, std::string_view name) const;
 
     /// The counter of that name, made if it is new. Labels are part of the name, as Prometheus
-    /// writes them: `litellm_proxy_total_requests_metric{model="x"}`.
+    /// writes them: `litellm_proxy_total_requests_metric_total{model="x"}`.
     Counter counter(std::string_view name);
     static void add(Counter counter, std::uint64_t amount) noexcept;
 

@@ -45,15 +45,16 @@ TEST_CASE("what was served is counted once under each of its labels") {
     const auto counters = counters_of(segment);
     const std::string good = R"({requested_model="gpt",api_key_alias="app",status_code="200"})";
     const std::string bad = R"({requested_model="gpt",api_key_alias="app",status_code="502"})";
-    CHECK(counters.at("litellm_proxy_total_requests_metric" + good) == 2);
-    CHECK(counters.at("litellm_proxy_total_requests_metric" + bad) == 1);
-    CHECK(counters.count("litellm_proxy_failed_requests_metric" + good) == 0);
-    CHECK(counters.at("litellm_proxy_failed_requests_metric" + bad) == 1);
-    CHECK(counters.at(R"(litellm_deployment_total_requests{model_id="first"})") == 3);
-    CHECK(counters.at(R"(litellm_deployment_failure_responses{model_id="first"})") == 1);
-    CHECK(counters.at(R"(litellm_total_tokens_metric{model="gpt"})") == 42);
-    CHECK(counters.at(R"(litellm_input_tokens_metric{model="gpt"})") == 18);
-    CHECK(counters.at(R"(litellm_output_tokens_metric{model="gpt"})") == 24);
+    CHECK(counters.at("litellm_proxy_total_requests_metric_total" + good) == 2);
+    CHECK(counters.at("litellm_proxy_total_requests_metric_total" + bad) == 1);
+    CHECK(counters.count("litellm_proxy_failed_requests_metric_total" + good) == 0);
+    CHECK(counters.at("litellm_proxy_failed_requests_metric_total" + bad) == 1);
+    CHECK(counters.at(R"(litellm_deployment_total_requests_total{model_id="first"})") == 3);
+    CHECK(counters.at(R"(litellm_deployment_success_responses_total{model_id="first"})") == 2);
+    CHECK(counters.at(R"(litellm_deployment_failure_responses_total{model_id="first"})") == 1);
+    CHECK(counters.at(R"(litellm_total_tokens_metric_total{model="gpt"})") == 42);
+    CHECK(counters.at(R"(litellm_input_tokens_metric_total{model="gpt"})") == 18);
+    CHECK(counters.at(R"(litellm_output_tokens_metric_total{model="gpt"})") == 24);
     CHECK(counters.at(R"(litellm_request_total_latency_metric_bucket{model="gpt",le="0.05"})") == 3);
     CHECK(counters.at(R"(litellm_request_total_latency_metric_micros{model="gpt"})") == 90'000);
     CHECK(counters.at(R"(litellm_llm_api_latency_metric_bucket{model="gpt",le="0.025"})") == 3);
@@ -69,7 +70,7 @@ TEST_CASE("two processes' counts are one counter, and labels are escaped") {
     one.count(served);
     other.count(served);
     const auto counters = counters_of(segment);
-    CHECK(counters.at(R"(litellm_proxy_total_requests_metric{requested_model="gpt",)"
+    CHECK(counters.at(R"(litellm_proxy_total_requests_metric_total{requested_model="gpt",)"
                       R"(api_key_alias="a \"quoted\\key\"\n",status_code="200"})") == 2);
 }
 
@@ -85,7 +86,7 @@ TEST_CASE("a refusal is counted, and an invented model makes no counter of its o
     refused.duration = 120s;
     metrics.count(refused);
     const auto counters = counters_of(segment);
-    CHECK(counters.at(R"(weir_refused_requests{requested_model="unknown"})") == 1);
+    CHECK(counters.at(R"(weir_refused_requests_total{requested_model="unknown"})") == 1);
     CHECK(counters.at(R"(litellm_request_total_latency_metric_bucket{model="unknown",le="+Inf"})") == 1);
     for (const auto& [name, value] : counters) CHECK(name.find("invented") == std::string::npos);
 }

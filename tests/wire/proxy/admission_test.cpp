@@ -392,14 +392,20 @@ TEST_CASE("Metrics count what was served, refused and used") {
         CAPTURE(line);
         CHECK(answer.body.find("\n" + line + "\n") != std::string::npos);
     };
-    has(R"(litellm_proxy_total_requests_metric{requested_model="gpt",)"
+    has(R"(litellm_proxy_total_requests_metric_total{requested_model="gpt",)"
         R"(api_key_alias="master key",status_code="200"} 2)");
-    has(R"(litellm_proxy_failed_requests_metric{requested_model="gpt",)"
+    has(R"(litellm_proxy_failed_requests_metric_total{requested_model="gpt",)"
         R"(api_key_alias="master key",status_code="429"} 1)");
-    has(R"(litellm_total_tokens_metric{model="gpt"} 42)");
-    has(R"(weir_refused_requests{requested_model="gpt"} 1)");
+    has(R"(litellm_total_tokens_metric_total{model="gpt"} 42)");
+    has(R"(weir_refused_requests_total{requested_model="gpt"} 1)");
     has(R"(litellm_request_total_latency_metric_count{model="gpt"} 3)");
     CHECK(answer.body.find("an-invention") == std::string::npos);
+    const std::string labels = R"({model_id=")" + model_id(proxy) +
+                               R"(",model_group="gpt",litellm_model_name="upstream-gpt",)" +
+                               R"(api_provider="openai",api_base=")" + upstream.url() + R"("})";
+    has("litellm_deployment_state" + labels + " 0");
+    has("litellm_remaining_requests_metric" + labels + " 0");
+    CHECK(answer.body.find("\nlitellm_remaining_tokens_metric{") == std::string::npos);
 
     // The page says what each is, and so does the document.
     const std::string document = weir::test::read_file(weir::test::source_path("docs/metrics.md"));
