@@ -28,12 +28,12 @@ bool read(std::string_view text, Number& number) noexcept {
     return error == std::errc() && end == text.data() + text.size();
 }
 
-std::optional<router::ApiError> read_timeout(const router::Field& field, router::RequestFacts& facts) {
+std::optional<router::ApiError> read_timeout(const router::Field& field, std::optional<double>& timeout) {
     double seconds = 0;
     if (!read(field.value, seconds) || !(seconds > 0 && seconds <= kSecondsMax)) {
         return refusal(field.name, "a number of seconds");
     }
-    facts.timeout_seconds = seconds;
+    timeout = seconds;
     return std::nullopt;
 }
 
@@ -67,7 +67,6 @@ std::optional<router::ApiError> read_tags(const router::Field& field, router::Re
 }  // namespace
 
 std::optional<router::ApiError> apply_fields(const router::Fields& fields, router::RequestFacts& facts) {
-    router::Field timeout{};
     std::optional<router::ApiError> error;
     for (std::size_t i = 0; i < fields.size() && !error; ++i) {
         const router::Field field = fields[i];
@@ -77,10 +76,11 @@ std::optional<router::ApiError> apply_fields(const router::Fields& fields, route
         const std::string_view name = field.name.substr(kPrefix.size());
         if (router::same_name(name, "num-retries")) error = read_retries(field, facts);
         if (router::same_name(name, "tags")) error = read_tags(field, facts);
-        if (router::same_name(name, "timeout") && timeout.name.empty()) timeout = field;
-        if (router::same_name(name, "stream-timeout") && facts.stream) timeout = field;
+        if (router::same_name(name, "timeout")) error = read_timeout(field, facts.timeout_seconds);
+        if (router::same_name(name, "stream-timeout")) {
+            error = read_timeout(field, facts.stream_timeout_seconds);
+        }
     }
-    if (!timeout.name.empty() && !error) error = read_timeout(timeout, facts);
     return error;
 }
 

@@ -11,7 +11,7 @@
 
 namespace weir::proxy {
 
-/// Puts what `fields` say into `facts`, before what the body says: x-litellm-timeout, and for streams
+/// Puts what `fields` say into `facts`, before what the body says: x-litellm-timeout and
 /// x-litellm-stream-timeout (seconds), x-litellm-num-retries (0 to 100), x-litellm-tags (separated by commas,
 /// added to the body's). Returns the 400 for one that says something else.
 std::optional<router::ApiError> apply_fields(const router::Fields& fields, router::RequestFacts& facts);

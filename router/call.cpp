@@ -214,6 +214,9 @@ Call::Patience Call::patience() const {
     if (const auto own = request_.facts->timeout_seconds) {
         patience.whole = shm::from_seconds(std::min(*own, 86400.0));
     }
+    if (const auto own = request_.facts->stream_timeout_seconds; own && request_.facts->stream) {
+        patience.piece = shm::from_seconds(std::min(*own, 86400.0));
+    }
     return patience;
 }
 
@@ -251,8 +254,13 @@ bool Call::ran_out_of_time() const {
 Outcome Call::judged(TransportError failure) const {
     Outcome outcome = classify(failure);
     const bool late = outcome.kind == Kind::timeout || failure == TransportError::connect_timeout;
-    if (!late || !request_.facts->timeout_seconds || !ran_out_of_time()) return outcome;
+    if (!late) return outcome;
     const Patience configured = configured_patience();
+    if (!ran_out_of_time()) {
+        if (patience().piece < configured.piece) outcome.source = Source::client;
+        return outcome;
+    }
+    if (!request_.facts->timeout_seconds) return outcome;
     const shm::Nanos most = std::min(configured.whole.value_or(kNever), configured.piece.value_or(kNever));
     if (taken() < most) outcome.source = Source::client;
     return outcome;

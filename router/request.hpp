@@ -63,6 +63,7 @@ struct RequestFacts {
     // Fields for the router, which an upstream would refuse; `splice` leaves them out.
     std::optional<std::uint8_t> priority;   ///< 0 .. 255, lower first; values beyond are clamped
     std::optional<double> timeout_seconds;  ///< "timeout", > 0
+    std::optional<double> stream_timeout_seconds{};  ///< said by the request's head, > 0; for streams
     std::optional<double>
         max_wait_seconds;  ///< "max_wait_seconds", >= 0: how long to wait for capacity
     std::optional<std::uint32_t> num_retries;           ///< "num_retries", 0 .. 100

@@ -33,6 +33,7 @@ TEST_CASE("the head may say how a request is to be treated, and goes before the 
     facts.tags = {"of-body"};
     CHECK(applied({{"content-type", "x"},
                  {"X-LiteLLM-Timeout", "1.5"},
+                 {"x-litellm-stream-timeout", "2"},
                  {"x-litellm-num-retries", "0"},
                  {"x-litellm-tags", " a, b ,,c"},
                  {"x-litellm-", "x"},
@@ -40,26 +41,14 @@ TEST_CASE("the head may say how a request is to be treated, and goes before the 
                 facts)
               .empty());
     CHECK(facts.timeout_seconds == 1.5);
+    CHECK(facts.stream_timeout_seconds == 2.0);
     CHECK(facts.num_retries == 0u);
     CHECK(facts.tags == std::vector<std::string>{"of-body", "a", "b", "c"});
 }
 
-TEST_CASE("a stream has a time of its own, whatever the order of the fields") {
-    for (const bool stream : {false, true}) {
-        for (const bool first : {false, true}) {
-            router::RequestFacts facts;
-            facts.stream = stream;
-            Lines lines = {{"x-litellm-timeout", "1"}, {"x-litellm-stream-timeout", "2"}};
-            if (first) std::swap(lines[0], lines[1]);
-            CHECK(applied(lines, facts).empty());
-            CHECK(facts.timeout_seconds == (stream ? 2.0 : 1.0));
-        }
-    }
-}
-
 TEST_CASE("without such fields nothing changes") {
     router::RequestFacts facts;
-    const Lines lines = {{"x-stainless-timeout", "1"}, {"timeout", "1"}, {"x-litellm-stream-timeout", "1"}};
+    const Lines lines = {{"x-stainless-timeout", "1"}, {"timeout", "1"}};
     CHECK(applied(lines, facts).empty());
     CHECK_FALSE(facts.timeout_seconds.has_value());
     CHECK_FALSE(facts.num_retries.has_value());
@@ -74,6 +63,7 @@ TEST_CASE("what is no number, or too many, is refused and named") {
                                            {"x-litellm-timeout", ""},
                                            {"x-litellm-timeout", "1s"},
                                            {"x-litellm-timeout", "1e9"},
+                                           {"x-litellm-stream-timeout", "0"},
                                            {"x-litellm-num-retries", "-1"},
                                            {"x-litellm-num-retries", "101"},
                                            {"x-litellm-num-retries", "1.5"}}) {

@@ -303,8 +303,13 @@ TEST_CASE("What the head says about retries and patience goes before the body") 
     const RawAnswer late = client.post("/v1/chat/completions", kChat, impatient);
     CHECK(late.status == 408);
     CHECK(late.field("x-litellm-call-id") == "my-call");
+    upstream.script(R"([{"event_delay_ms":60000}])");
+    const std::string brisk = std::string(kKey) + "x-litellm-stream-timeout: 0.1\r\n";
+    const RawAnswer cut = client.post("/v1/chat/completions", kStream, brisk);
+    CHECK(cut.status == 200);
+    CHECK(cut.body.find(R"("error":{)") != std::string::npos);
     const RawAnswer wrong =
-        client.post("/v1/chat/completions", kChat, std::string(kKey) + "x-litellm-timeout: soon\r\n");
+        proxy.client().post("/v1/chat/completions", kChat, std::string(kKey) + "x-litellm-timeout: soon\r\n");
     CHECK(wrong.status == 400);
     CHECK(Json::parse(wrong.body)["error"]["param"] == "x-litellm-timeout");
 }
