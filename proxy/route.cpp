@@ -90,6 +90,14 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
     return true;
 }
 
+/// Without the query, and without what stands before it where the target is a whole URL, which a server must
+/// understand (RFC 9112, section 3.2.2).
+std::string_view path_of(std::string_view target) {
+    target = target.substr(0, target.find('?'));
+    if (!take_prefix(target, "http://") && !take_prefix(target, "https://")) return target;
+    return target.substr(std::min(target.find('/'), target.size()));
+}
+
 Route with_method(Route route, std::string_view method, std::string_view allowed) {
     const bool head_for_get = method == "HEAD" && allowed == "GET";
     if (method == allowed || head_for_get) return route;
@@ -127,7 +135,7 @@ bool is_open(Endpoint endpoint) noexcept {
 }
 
 Route find_route(std::string_view method, std::string_view target) {
-    std::string_view path = target.substr(0, std::min(target.find('?'), target.size()));
+    std::string_view path = path_of(target);
     const bool v2 = path == "/v2/model/info" || path == "/v2/rerank";
     if (path.substr(0, 4) == "/v1/" || v2) path.remove_prefix(3);
     if (path == "/metrics/") path.remove_suffix(1);  // where LiteLLM's page redirects to

@@ -35,6 +35,15 @@ TEST_CASE("endpoints stand at their place, with and without /v1, and with a quer
     CHECK(find_route("GET", "/metrics/").endpoint == Endpoint::metrics);
 }
 
+TEST_CASE("a target may be a whole URL") {
+    CHECK(find_route("GET", "http://host:4000/v1/models").endpoint == Endpoint::models);
+    CHECK(find_route("GET", "https://host/v1/models?a=http://b/").endpoint == Endpoint::models);
+    CHECK(find_route("POST", "http://host/engines/m/embeddings").model == "m");
+    CHECK(find_route("GET", "http://host").endpoint == Endpoint::not_found);
+    CHECK(find_route("GET", "http://host?/v1/models").endpoint == Endpoint::not_found);
+    CHECK(find_route("GET", "ftp://host/v1/models").endpoint == Endpoint::not_found);
+}
+
 TEST_CASE("the path may name the model, slashes and percent signs included") {
     for (const char* place : {"/engines/", "/openai/deployments/", "/v1/engines/"}) {
         const Route route =
