@@ -15,8 +15,12 @@
 namespace weir::router {
 namespace {
 
-constexpr std::string_view kChatEndpoint = "/chat/completions";
 constexpr std::string_view kEventStream = "text/event-stream";
+
+/// Whether a stream from there reports its usage if stream_options ask for it.
+bool knows_stream_options(std::string_view endpoint) noexcept {
+    return endpoint == "/chat/completions" || endpoint == "/completions";
+}
 
 ApiError unknown_model(std::string_view model) {
     ApiError error;
@@ -182,7 +186,7 @@ Task<TransportError> Call::send() {
     const Deployment& deployment = *account_.deployment();
     // The usage of a stream comes only on demand; without it nothing could be settled.
     asked_usage_ = request_.facts->stream && !request_.facts->include_usage &&
-                   request_.endpoint == kChatEndpoint;
+                   knows_stream_options(request_.endpoint);
     std::string filled;  // the model's name, where a wildcard is part of it
     if (deployment.has_wildcard()) filled = wildcard_fill(deployment.config().model, target_.part);
     const std::string_view model =

@@ -57,6 +57,21 @@ TEST_CASE("Usage that only the proxy asked for is taken out again, and is known 
     CHECK(Json::parse(proxy.log())["total_tokens"] == 17);
 }
 
+TEST_CASE("Usage is asked for and taken out in streams of plain completions, too") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    const std::string asked = R"({"model":"gpt","stream":true,"prompt":"hello"})";
+    const std::string expected = RawClient(upstream.port()).post("/completions", asked).body;
+    upstream.script(R"([{"tokens":[5,12]}])");
+    const RawAnswer answer = proxy.client().post("/v1/completions", asked, kKey);
+    CHECK(without_null_usage(answer.body) == expected);
+    CHECK(upstream.last()["body"].get<std::string>().find("include_usage") != std::string::npos);
+    CHECK(Json::parse(proxy.log())["total_tokens"] == 17);
+    // Others do not know the field, and might refuse it.
+    proxy.client().post("/v1/responses", R"({"model":"gpt","stream":true,"input":"hello"})", kKey);
+    CHECK(upstream.last()["body"].get<std::string>().find("include_usage") == std::string::npos);
+}
+
 TEST_CASE("Usage in all streams is left in them where it is configured") {
     Upstream upstream;
     std::string config = kConfig;
