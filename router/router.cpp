@@ -100,7 +100,10 @@ std::vector<std::string> Router::models() const {
 
 std::string_view Router::resolve(std::string_view model) const {
     const Target target = find(model);
-    return target.group != nullptr ? target.group->name : std::string_view();
+    if (target.group == nullptr) return {};
+    if (target.group->by_tags) return target.group->name;
+    // Who names a deployment asks for a part of its group, and what holds for the group holds for that, too.
+    return target.group->deployments.front()->config().model_name;
 }
 
 Router::Target Router::find(std::string_view model) const {

@@ -59,8 +59,8 @@ class Router {
     /// A refusal or failure is a Reply too, in OpenAI's error shape. For pieces as they come: Call.
     Task<Reply> complete(std::string body, std::string endpoint = "/chat/completions");
 
-    /// The group that `model` means: a group's name, an alias, a deployment's id, or a name that a
-    /// wildcard takes (the longest that does). Empty if there is none.
+    /// The group that `model` means: a group's name, an alias, the id of a deployment in it, or a name that
+    /// a wildcard takes (the longest that does). Empty if there is none.
     std::string_view resolve(std::string_view model) const;
 
     /// The names that clients may ask for, sorted; those that are hidden, and wildcards, left out.

@@ -294,6 +294,28 @@ weir_settings: {segment: {segment}, segment_size: 2097152}
     CHECK(data[1]["mode"] == "chat");
 }
 
+TEST_CASE("Who names a deployment is under what holds for its group") {
+    Upstream upstream;
+    Proxy proxy(R"(
+model_list:
+  - model_name: secret
+    litellm_params: {model: openai/m, api_base: "{upstream}"}
+    model_info: {id: gpt-by-id}
+general_settings: {master_key: sk-test}
+weir_settings:
+  segment: {segment}
+  segment_size: 2097152
+  keys:
+    - {name: some, key: sk-some, models: ["gpt*"]}
+    - {name: few, key: sk-few, models: [secret], model_rpm_limit: {secret: 1}}
+)",
+                upstream.url());
+    const std::string body = R"({"model":"gpt-by-id","messages":[]})";
+    CHECK(ask(proxy, "sk-some", body).status == 403);
+    CHECK(ask(proxy, "sk-few", body).status == 200);
+    check_refusal(ask(proxy, "sk-few", body), "model_per_api_key");
+}
+
 TEST_CASE("Each key sees the models that it may ask for, and nothing of the others") {
     Upstream upstream;
     Proxy proxy(R"(

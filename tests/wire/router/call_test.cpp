@@ -363,6 +363,7 @@ TEST_CASE("names: aliases, hidden ones, ids, wildcards, and what is none of them
     CHECK(asked("wild") == "w 7");
     CHECK(rig.router().models() == std::vector<std::string>{"m", "other", "wild"});
     CHECK(rig.router().resolve("any/x") == "any/*");
+    CHECK(rig.router().resolve("a") == "m");
     CHECK(rig.router().resolve("nothing").empty());
     const Reply reply = rig.ask(R"({"model":"nothing","messages":[]})");
     CHECK(reply.status == 400);
