@@ -32,6 +32,31 @@ LeaseWords& words_of(const SharedLimit& limit) noexcept {
     return limit.window != Nanos(0) ? limit.limiter.record->lease : limit.gauge.record->lease;
 }
 
+/// Hands a lowered limit on: whoever has looked at the old one looks again.
+void supersede(WindowRecord& record, Nanos now) noexcept {
+    const std::uint64_t tick = RecordTicks(record).at(now);
+    if (!sane(record, tick)) return;
+    Contention contention;
+    StandardWindow::supersede(record.state, tick, contention);
+}
+
+void supersede(GaugeRecord& record) noexcept {
+    // ORDER(gauge): release; a slot that is taken after this one sees the new maximum when it looks again
+    // (take_once), and one taken before shows in the count that is read after this.
+    std::uint64_t total = record.total.load(kRelaxed);
+    while (!record.total.cas(total, total, std::memory_order_acq_rel, kRelaxed)) {  // ORDER(gauge)
+    }
+}
+
+/// False if `limit` is no higher anyway.
+bool lower(Word& limit, Units to) noexcept {
+    Units found = limit.load(kRelaxed);  // ORDER(limit): handed on by supersede()
+    while (found > to) {
+        if (limit.cas(found, to, kRelaxed, kRelaxed)) return true;  // ORDER(limit): likewise
+    }
+    return false;
+}
+
 LeaseMode mode_of(std::uint64_t word) noexcept {
     return word <= static_cast<std::uint64_t>(LeaseMode::open) ? static_cast<LeaseMode>(word)
                                                                : LeaseMode::local;
@@ -97,6 +122,11 @@ void LeaseBoard::set_bucket(std::size_t index, const LeaseBucket& bucket) noexce
     record.sent.store(bucket.sent, kRelaxed);                              // ORDER(lease)
     record.hosts.store(bucket.hosts, kRelaxed);                            // ORDER(lease)
     record.mode.store(static_cast<std::uint64_t>(bucket.mode), kRelaxed);  // ORDER(lease)
+}
+
+void LeaseBoard::set_mode(std::size_t index, LeaseMode mode) noexcept {
+    Word& word = segment_->header().buckets[index % kLeaseBuckets].mode;
+    word.store(static_cast<std::uint64_t>(mode), kRelaxed);  // ORDER(lease): as in set_bucket()
 }
 
 Nanos LeaseBoard::guard() const noexcept {
@@ -195,6 +225,15 @@ bool LeaseBoard::set_lease(const SharedLimit& limit, Units lease, Nanos now) noe
     return true;
 }
 
+void LeaseBoard::lower_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept {
+    if (!lives(limit)) return;
+    if (limit.window == Nanos(0)) {
+        lower_lease_words(*limit.gauge.record, lease);
+    } else {
+        lower_lease_words(*limit.limiter.record, lease, now);
+    }
+}
+
 void LeaseBoard::set_barren(const SharedLimit& limit, Nanos until) noexcept {
     if (lives(limit)) put(words_of(limit).barren_until, until);
 }
@@ -240,20 +279,21 @@ void Shortage::relieve() const noexcept {
 
 void set_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept {
     const Units before = record.state.limit.load(kRelaxed);  // ORDER(limit): written by one at a time
-    record.state.limit.store(lease, kRelaxed);  // ORDER(limit): handed on by the head's change below
-    const std::uint64_t tick = RecordTicks(record).at(now);
-    if (lease >= before || !sane(record, tick)) return;
-    Contention contention;
-    StandardWindow::supersede(record.state, tick, contention);
+    record.state.limit.store(lease, kRelaxed);  // ORDER(limit): handed on by supersede()
+    if (lease < before) supersede(record, now);
 }
 
 void set_lease_words(GaugeRecord& record, Units lease) noexcept {
-    record.max.store(lease, kRelaxed);  // ORDER(limit): handed on by the change of `total` below
-    // ORDER(gauge): release; a slot that is taken after this one sees the new maximum when it looks again
-    // (take_once), and one taken before shows in the count that is read after this.
-    std::uint64_t total = record.total.load(kRelaxed);
-    while (!record.total.cas(total, total, std::memory_order_acq_rel, kRelaxed)) {  // ORDER(gauge)
-    }
+    record.max.store(lease, kRelaxed);  // ORDER(limit): handed on by supersede()
+    supersede(record);
+}
+
+void lower_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept {
+    if (lower(record.state.limit, lease)) supersede(record, now);
+}
+
+void lower_lease_words(GaugeRecord& record, Units lease) noexcept {
+    if (lower(record.max, lease)) supersede(record);
 }
 
 }  // namespace weir::shm

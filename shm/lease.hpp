@@ -90,6 +90,8 @@ class LeaseBoard {
     LeaseBucket bucket(std::size_t index) const noexcept;
     /// Coordinator only.
     void set_bucket(std::size_t index, const LeaseBucket& bucket) noexcept;
+    /// The mode alone.
+    void set_mode(std::size_t index, LeaseMode mode) noexcept;
 
     /// The first end of all running leases; 0: none runs. Who finds it past must not admit by leases any
     /// more.
@@ -108,6 +110,10 @@ class LeaseBoard {
     /// Sets this host's part. When it returns, nobody is admitted beyond it any more. False if the limit is
     /// gone.
     bool set_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept;
+
+    /// Takes back what this host holds beyond `lease`. As set_lease, but for any process: it never raises,
+    /// whatever the coordinator does meanwhile.
+    void lower_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept;
 
     /// Says that until then asking for more is in vain.
     void set_barren(const SharedLimit& limit, Nanos until) noexcept;
@@ -161,5 +167,8 @@ class Wanted {
 // Internal to shm/: changes this host's part so that nobody is admitted by the old one afterwards.
 void set_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept;
 void set_lease_words(GaugeRecord& record, Units lease) noexcept;
+// The same, but never raises it, whoever else changes it meanwhile.
+void lower_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept;
+void lower_lease_words(GaugeRecord& record, Units lease) noexcept;
 
 }  // namespace weir::shm

@@ -216,7 +216,9 @@ Limiter Segment::find_limiter(const LimiterName& name, Units limit, Units full) 
     limiter.record->limit_since.store(static_cast<std::uint64_t>(now().count()),
                                       std::memory_order_relaxed);  // ORDER(limit)
     // What was this host's own is now everybody's: it starts with nothing, and what it has used counts.
+    // And of one that has become smaller nobody has more than all of it.
     if (before == 0) set_lease_words(*limiter.record, 0, now());
+    if (full != 0) lower_lease_words(*limiter.record, full, now());
     if ((before == 0) != (full == 0)) {
         impl_->header().lease_changes.fetch_add(1, std::memory_order_relaxed);  // ORDER(counter)
     }
@@ -271,6 +273,7 @@ Gauge Segment::shared_gauge(std::string_view scope, std::string_view name, Units
         set_lease_words(record, 0);
         impl_->header().lease_changes.fetch_add(1, std::memory_order_relaxed);  // ORDER(counter)
     }
+    lower_lease_words(record, full);
     return {&record, found.life};
 }
 

@@ -257,12 +257,10 @@ void Coordination::fall_back(shm::Nanos now) {
     std::vector<bool> over(bucket_count());
     std::vector<std::uint64_t> hosts(bucket_count());
     for (std::size_t index = 0; index < bucket_count(); ++index) {
-        shm::LeaseBucket bucket = board_.bucket(index);
+        const shm::LeaseBucket bucket = board_.bucket(index);
         hosts[index] = std::max<std::uint64_t>(settings_.expected_hosts, bucket.hosts);
         over[index] = bucket.mode == shm::LeaseMode::shared && now >= bucket.until;
-        if (!over[index]) continue;
-        bucket.mode = mode_without_contact(settings_.fail_mode);
-        board_.set_bucket(index, bucket);
+        if (over[index]) board_.set_mode(index, mode_without_contact(settings_.fail_mode));
     }
     for (const shm::SharedLimit& limit : board_.limits()) {
         const std::size_t index = bucket_of(limit);
@@ -270,7 +268,7 @@ void Coordination::fall_back(shm::Nanos now) {
         const shm::LeaseReading reading = board_.read(limit, now);
         const shm::Units lease =
             lease_without_contact(settings_.fail_mode, reading.lease, reading.full, hosts[index], false);
-        if (lease < reading.lease) board_.set_lease(limit, lease, now);
+        board_.lower_lease(limit, lease, now);
     }
     update_guard();
     wake();

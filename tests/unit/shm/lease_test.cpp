@@ -97,6 +97,36 @@ TEST_CASE_METHOD(Fixture, "looking a shared limit up again keeps its lease") {
     CHECK(board.read(only(), t).full == 20);
 }
 
+TEST_CASE_METHOD(Fixture, "a shared limit that becomes smaller leaves nobody with more than that") {
+    const Limiter limiter = segment.shared_limiter({"key", "a"}, 20);
+    board.set_lease(only(), 15, t);
+    CHECK(admit(limiter, 4).admitted());
+    segment.shared_limiter({"key", "a"}, 5);
+    CHECK(board.read(only(), t).lease == 5);
+    CHECK(admit(limiter, 1).admitted());
+    CHECK_FALSE(admit(limiter, 1).admitted());
+    segment.shared_limiter({"key", "a"}, 30);
+    CHECK(board.read(only(), t).lease == 5);
+}
+
+TEST_CASE_METHOD(Fixture, "a shared gauge that becomes smaller leaves nobody with more than that") {
+    segment.shared_gauge("deployment", "d", 5);
+    board.set_lease(only(), 4, t);
+    segment.shared_gauge("deployment", "d", 3);
+    CHECK(board.read(only(), t).lease == 3);
+}
+
+TEST_CASE_METHOD(Fixture, "a lease that is to be lowered is not raised, should it be lower by now") {
+    const Limiter limiter = segment.shared_limiter({"key", "a"}, 20);
+    board.set_lease(only(), 15, t);
+    board.lower_lease(only(), 10, t);
+    CHECK(board.read(only(), t).lease == 10);
+    board.set_lease(only(), 0, t);  // by the coordinator, before another process does as below
+    board.lower_lease(only(), 10, t);
+    CHECK(board.read(only(), t).lease == 0);
+    CHECK_FALSE(admit(limiter, 1).admitted());
+}
+
 TEST_CASE_METHOD(Fixture, "a shared gauge allows nothing, then its lease") {
     const Gauge gauge = segment.shared_gauge("deployment", "d", 5);
     CHECK(hold(gauge).refusal.reason == Refused::in_flight);
@@ -158,6 +188,9 @@ TEST_CASE_METHOD(Fixture, "what the coordination knows of itself stays in the se
     CHECK(board.bucket(2).until == t);
     CHECK(board.bucket(2).incarnation == 5);
     CHECK(board.bucket(2).hosts == 3);
+    board.set_mode(2, LeaseMode::share);
+    CHECK(board.bucket(2).mode == LeaseMode::share);
+    CHECK(board.bucket(2).until == t);
     bucket.mode = LeaseMode::closed;
     board.set_bucket(9, bucket);
     CHECK(board.mode() == LeaseMode::closed);
