@@ -111,6 +111,32 @@ LedgerSummary summarize(std::span<const Batch> batches, const Ledger& ledger, co
     return summary;
 }
 
+/// Tokens that a running request may hold while batch `index` was sent.
+std::uint64_t reserved_tokens(std::span<const Batch> batches, std::size_t index,
+                              std::uint64_t answer_tokens) {
+    const bool taught = std::any_of(batches.begin(), batches.end(), [&](const Batch& batch) {
+        return batch.end <= batches[index].start && batch.tally.successes() > 0;
+    });
+    return answer_tokens +
+           (taught ? answer_tokens / 2 + 2 : kUnknownCompletion);  // 2: it is rounded up, twice
+}
+
+/// Requests of batch `index` may have met all tokens of this upstream's limit in use. `from` and
+/// `to` are when what they met was admitted.
+bool tokens_used_up(std::span<const Batch> batches, std::size_t index, const Ledger& ledger,
+                    const Rules& rules, Nanos from, Nanos to) {
+    const auto still_running = std::find_if(batches.begin(), batches.end(), [&](const Batch& batch) {
+        return batch.end > batches[index].start;
+    });
+    const std::uint64_t reserved = reserved_tokens(batches, index, *rules.answer_tokens);
+    std::uint64_t held = reserved * (1 + uncertain_before(batches, index, rules.window));
+    for (const Arrival& arrival : ledger.arrivals) {
+        if (arrival.at <= from || arrival.at > to) continue;
+        held += arrival.at < still_running->start ? *rules.answer_tokens : reserved;
+    }
+    return held >= (*ledger.token_limit * kUsedPercent + 99) / 100;
+}
+
 /// The first batch that was refused although this upstream had room for more.
 void find_unused(std::span<const Batch> batches, const Ledger& ledger, const Rules& rules,
                  std::vector<Finding>& findings) {
@@ -126,6 +152,10 @@ void find_unused(std::span<const Batch> batches, const Ledger& ledger, const Rul
         const auto admitted = static_cast<std::uint64_t>(after(to) - after(from));
         const std::uint64_t uncertain = uncertain_before(batches, b, rules.window);
         if (admitted + uncertain >= needed) continue;
+        if (ledger.token_limit && rules.answer_tokens &&
+            tokens_used_up(batches, b, ledger, rules, from, to)) {
+            continue;
+        }
         findings.push_back(
             {Fault::unused,
              fmt::format("{}: {} requests of {} {} were refused although only {} of {} had been "

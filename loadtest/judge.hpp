@@ -18,8 +18,17 @@
 //
 // Batches may overlap, as the slices of an open loop do.
 //
+// Under a limit on tokens a request is charged an estimate before it is sent, and what its answer used
+// afterwards. Both are known of a load whose answers use the same number of tokens each, so the last rule
+// counts tokens there:
+//
+//   * A refusal in a batch was just if the tokens of a window can have been reserved or used: `answer_tokens`
+//     by each arrival whose batch was over, as much as a running request may reserve by each other one and by
+//     the one that was refused. That is `answer_tokens` and kUnknownCompletion on top as long as no batch
+//     before has had a success, from which the length of answers is learned; and half of it on top later.
+//
 // Every rule errs on the side of the accused: what it reports is proven by the times alone. Short
-// batches make it sharp. Only the rate of units is judged; each request counts as one.
+// batches make it sharp. Otherwise only the rate of units is judged; each request counts as one.
 //
 // Thread safety: pure.
 #pragma once
@@ -40,6 +49,7 @@ struct Rules {
     Nanos window = std::chrono::seconds(60);
     std::optional<std::uint64_t> expect;  ///< successes per window over all; exact, both ways
     std::optional<std::uint64_t> limit;   ///< successes per window over all that may not be exceeded
+    std::optional<std::uint64_t> answer_tokens;  ///< that each answer uses; for limits on tokens
     Nanos transit = std::chrono::milliseconds(250);  ///< at most, from admission to the upstream
     std::string_view batch_word = "batch";           ///< as findings name one; of static storage
 };
@@ -47,6 +57,10 @@ struct Rules {
 /// Of a ledger's limit, this share must have been admitted before a refusal is just. Not all of it:
 /// other work may hold units for a moment that it then gives back.
 inline constexpr std::uint64_t kUsedPercent = 98;
+
+/// Tokens that a request reserves for its answer as long as nobody knows how long answers are
+/// (docs/config.md).
+inline constexpr std::uint64_t kUnknownCompletion = 1024;
 
 /// The window may be longer than W by this part of it.
 inline constexpr int kTicksPerWindow = 62;

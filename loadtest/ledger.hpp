@@ -29,6 +29,7 @@ struct Arrival {
 struct Ledger {
     std::string url;                      ///< where it was read
     std::optional<std::uint64_t> limit;   ///< arrivals per window that may not be exceeded
+    std::optional<std::uint64_t> token_limit;  ///< tokens per window, where those are what is limited
     std::uint64_t dropped = 0;            ///< arrivals that it has forgotten
     std::vector<Arrival> arrivals;        ///< in the order of `at`
 };

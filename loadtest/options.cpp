@@ -37,6 +37,12 @@ void define_verdict(CLI::App& app, Options& options) {
     app.add_option("--limit", options.limit,
                    "most arrivals per window at each --ledger (default: the config's rpm, or the "
                    "upstream's own limit)");
+    auto* answer_tokens = app.add_option("--answer-tokens", options.answer_tokens,
+                                         "tokens that each answer uses, to judge limits on tokens by")
+                              ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000}));
+    app.add_option("--tpm", options.tpm,
+                   "most tokens per window at each --ledger (default: the config's tpm)")
+        ->needs(answer_tokens);
     app.add_option("--ledger", options.ledgers, "a weir-fake-server whose ledger to judge by; repeatable");
     app.add_option("--window-seconds", options.window_seconds,
                    "length of the window (default: 60, or what the config says)")

@@ -29,6 +29,8 @@ struct Options {
     std::string json;               ///< where to write the record; "-" is stdout
     std::vector<std::string> ledgers;
     std::optional<std::uint64_t> limit;   ///< arrivals per window at each ledger
+    std::optional<std::uint64_t> tpm;     ///< tokens per window at each ledger
+    std::optional<std::uint64_t> answer_tokens;  ///< that each answer uses
     std::optional<std::uint64_t> expect;  ///< successes per window over all
     std::optional<double> window_seconds;
     double transit_ms = 250;

@@ -25,20 +25,41 @@ std::optional<router::Url> read_url(const std::string& text, const char* option,
 
 bool same_server(const router::Url& a, const router::Url& b) { return a.host == b.host && a.port == b.port; }
 
-/// The requests that the deployments of `model` may take per window together: those at `server`, or
-/// all. Empty if one of them has no limit, or if there is none.
-std::optional<std::uint64_t> limit_of(const router::RouterConfig& config, const std::string& model,
-                                      const router::Url* server) {
-    std::optional<std::uint64_t> sum;
+/// What deployments may take per window: requests, and tokens where those are what is limited.
+struct Allowance {
+    std::optional<std::uint64_t> requests;
+    std::optional<std::uint64_t> tokens;
+};
+
+/// Of a limit on tokens, as many requests as have answers of `answer_tokens`.
+Allowance allowance(std::optional<std::uint64_t> rpm, std::optional<std::uint64_t> tpm,
+                    std::optional<std::uint64_t> answer_tokens) {
+    if (!tpm || !answer_tokens) return {rpm, {}};
+    const std::uint64_t answers = *tpm / *answer_tokens;
+    if (rpm && *rpm <= answers) return {rpm, {}};
+    return {answers, tpm};
+}
+
+/// What the deployments of `model` may take together: those at `server`, or all. Empty if one of them has
+/// no limit, or if there is none.
+Allowance allowance_of(const router::RouterConfig& config, const Options& options,
+                       const router::Url* server) {
+    std::optional<Allowance> sum;
     for (const auto& deployment : config.model_list) {
-        if (deployment.model_name != model) continue;
+        if (deployment.model_name != options.model) continue;
         std::string ignored;
         const auto url = router::parse_url(deployment.api_base, ignored);
         if (server != nullptr && !(url && same_server(*url, *server))) continue;
-        if (!deployment.rpm) return std::nullopt;
-        sum = sum.value_or(0) + *deployment.rpm;
+        const Allowance own = allowance(deployment.rpm, deployment.tpm, options.answer_tokens);
+        if (!own.requests) return {};
+        if (!sum) {
+            sum = own;
+            continue;
+        }
+        *sum->requests += *own.requests;
+        sum->tokens = sum->tokens && own.tokens ? std::optional(*sum->tokens + *own.tokens) : std::nullopt;
     }
-    return sum;
+    return sum.value_or(Allowance{});
 }
 
 bool has_model(const router::RouterConfig& config, const std::string& model) {
@@ -62,9 +83,9 @@ std::optional<Plan> make_plan(const Options& options, router::RouterConfig confi
     for (const std::string& text : options.ledgers) {
         auto url = read_url(text, "--ledger", complaints);
         if (!url) continue;
-        auto limit = options.limit;
-        if (!limit && is_router) limit = limit_of(plan.config, options.model, &*url);
-        plan.ledgers.push_back({text, *std::move(url), limit});
+        Allowance own = allowance(options.limit, options.tpm, options.answer_tokens);
+        if (!own.requests && is_router) own = allowance_of(plan.config, options, &*url);
+        plan.ledgers.push_back({text, *std::move(url), own.requests, own.tokens});
     }
     if (is_router && !has_model(plan.config, options.model)) {
         complaints.push_back(fmt::format("error: {}: no deployment has the model_name \"{}\" (see --model)",
@@ -72,7 +93,8 @@ std::optional<Plan> make_plan(const Options& options, router::RouterConfig confi
     }
     plan.rules.expect = options.expect;
     if (options.rate) plan.rules.batch_word = "slice";
-    if (is_router) plan.rules.limit = limit_of(plan.config, options.model, nullptr);
+    plan.rules.answer_tokens = options.answer_tokens;
+    if (is_router) plan.rules.limit = allowance_of(plan.config, options, nullptr).requests;
     plan.rules.window = options.window_seconds ? nanos(*options.window_seconds)
                         : is_router            ? plan.config.weir.window
                                                : std::chrono::seconds(60);

@@ -20,6 +20,7 @@ struct LedgerSource {
     std::string text;  ///< as given
     router::Url url;
     std::optional<std::uint64_t> limit;  ///< empty: the upstream's own
+    std::optional<std::uint64_t> token_limit;  ///< where tokens are what is limited
 };
 
 struct Plan {

@@ -75,6 +75,7 @@ Ledger read_ledger(const LedgerSource& source, bool whole) {
     if (!whole) return {};
     Ledger ledger = parse_ledger(source.text, answer.body, {sent, received});
     if (source.limit) ledger.limit = source.limit;
+    ledger.token_limit = source.token_limit;
     return ledger;
 }
 

@@ -65,6 +65,45 @@ TEST_CASE("an upstream that holds the number itself is found") {
     CHECK(faults(judged) == Faults{"upstream_refused", "upstream_refused"});
 }
 
+namespace {
+
+/// Deployments of 100 answers of 21 tokens a window, asked through routers in four processes without waiting.
+Judged by_tokens(const std::vector<std::string>& more) {
+    Site::Options options;
+    options.limits = "tpm: 2100";
+    Site site(options);
+    std::vector<std::string> arguments{
+        "router",  "--config", site.config(), "--processes", "4",          "--batches",
+        "5",       "--pause",  "0.6",         "--requests",  "400",        "--answer-tokens",
+        "21"};
+    for (const std::uint16_t port : site.upstream_ports()) {
+        arguments.insert(arguments.end(), {"--ledger", url_of(port)});
+    }
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return judge(arguments);
+}
+
+}  // namespace
+
+TEST_CASE("limits on tokens hold over processes, and what running requests reserve is no fault") {
+    const Judged judged = by_tokens({});
+    INFO(judged.finished.output);
+    CHECK(judged.finished.status == 0);
+    CHECK(has(judged.finished.output, "PASS: every limit held, and no capacity was left unused"));
+    for (const auto& ledger : judged.record.at("ledgers")) CHECK(ledger.at("limit") == 100);
+}
+
+TEST_CASE("limits on tokens that are larger or smaller than they should be are found") {
+    const Judged broken = by_tokens({"--tpm", "1050"});
+    INFO(broken.finished.output);
+    CHECK(broken.finished.status == 1);
+    CHECK(faults(broken).front() == "limit_broken");
+    const Judged unused = by_tokens({"--tpm", "8400"});
+    INFO(unused.finished.output);
+    CHECK(unused.finished.status == 1);
+    CHECK(faults(unused).front() == "unused");
+}
+
 TEST_CASE("a wrong key succeeds nowhere and is no pass") {
     Site site(long_window());
     const std::string url = url_of(site.start_proxy().port());

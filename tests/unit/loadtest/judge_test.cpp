@@ -2,69 +2,11 @@
 
 #include <catch2/catch.hpp>
 
+#include "recorded_run.hpp"
+
 using namespace weir::loadtest;
+using namespace weir::loadtest::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-constexpr Nanos kWindow = 60s;
-
-/// A batch of 600 from `start` on that took 100 ms; what is no success was refused.
-Batch batch(Nanos start, std::uint64_t successes, std::uint64_t requests = 600) {
-    Batch made;
-    made.start = start;
-    made.end = start + 100ms;
-    made.tally.add(Outcome::success, successes);
-    made.tally.add(Outcome::refused, requests - successes);
-    return made;
-}
-
-/// `n` arrivals at `at` and every `step` after.
-void arrive(Ledger& ledger, Nanos at, std::size_t n, Nanos step = 0ns,
-            Arrival::Verdict verdict = Arrival::Verdict::accepted) {
-    for (std::size_t i = 0; i < n; ++i) {
-        ledger.arrivals.push_back({at + step * static_cast<std::int64_t>(i), verdict});
-    }
-}
-
-Ledger ledger(std::uint64_t limit) {
-    Ledger made;
-    made.url = "http://up";
-    made.limit = limit;
-    return made;
-}
-
-Rules expecting(std::uint64_t expect) {
-    Rules rules;
-    rules.window = kWindow;
-    rules.expect = expect;
-    return rules;
-}
-
-Rules nothing_expected() {
-    Rules rules;
-    rules.window = kWindow;
-    return rules;
-}
-
-std::vector<Fault> faults(const Judgement& judgement) {
-    std::vector<Fault> found;
-    for (const Finding& finding : judgement.findings) found.push_back(finding.fault);
-    return found;
-}
-
-std::vector<Fault> judge_batches(const std::vector<Batch>& batches, const Rules& rules) {
-    return faults(judge(batches, {}, rules));
-}
-
-std::vector<Fault> judge_ledger(const std::vector<Batch>& batches, const Ledger& ledger,
-                                const Rules& rules = nothing_expected()) {
-    return faults(judge(batches, std::vector{ledger}, rules));
-}
-
-using Faults = std::vector<Fault>;
-
-}  // namespace
 
 TEST_CASE("exactly what is expected holds") {
     CHECK(judge_batches({batch(0s, 200)}, expecting(200)) == Faults{});

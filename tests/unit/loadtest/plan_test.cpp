@@ -154,3 +154,28 @@ TEST_CASE("a configuration that cannot be read is an error with its file") {
     REQUIRE(complaints.size() == 1);
     CHECK(complaints[0].find("/nonexistent/config.yaml") != std::string::npos);
 }
+
+TEST_CASE("a limit on tokens is one on answers, for who says how many tokens those use") {
+    weir::router::RouterConfig config = two_upstreams();
+    for (auto& entry : config.model_list) entry.tpm = 2100;
+    config.model_list[1].rpm.reset();
+    Options options = router_options();
+    options.ledgers = {"http://0.0.0.0:8080", "http://0.0.0.0:8081"};
+    Lines complaints;
+    CHECK_FALSE(make_plan(options, config, complaints)->rules.limit);
+    options.answer_tokens = 30;
+    auto plan = make_plan(options, config, complaints);
+    REQUIRE(plan);
+    CHECK(plan->rules.limit == 140u);
+    CHECK(plan->rules.answer_tokens == 30u);
+    CHECK(plan->ledgers[0].limit == 70u);
+    CHECK(plan->ledgers[0].token_limit == 2100u);
+    options.answer_tokens = 20;  // 105 answers, but 100 requests
+    plan = make_plan(options, config, complaints);
+    CHECK(plan->ledgers[0].limit == 100u);
+    CHECK_FALSE(plan->ledgers[0].token_limit);
+    CHECK(plan->ledgers[1].limit == 105u);
+    options.tpm = 600;  // goes before the configuration
+    CHECK(make_plan(options, config, complaints)->ledgers[1].limit == 30u);
+    CHECK(complaints.empty());
+}
