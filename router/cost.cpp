@@ -40,19 +40,19 @@ std::uint64_t round_up(double value) noexcept {
 /// What was learned comes from shared memory, so it is held to what can be.
 double bytes_per_token(const shm::LearnedEstimate& learned) noexcept {
     const double ratio = learned.bytes_per_prompt_token;
-    if (learned.samples == 0 || !(ratio > 0)) return kBytesPerToken;
+    if (!(ratio > 0)) return kBytesPerToken;
     return std::clamp(ratio, 0.25, 64.0);
 }
 
 std::uint64_t guessed_prompt(const RequestSize& size,
                              const shm::LearnedEstimate& learned) noexcept {
-    const double margin = learned.samples == 0 ? 1 : kPromptMargin;
+    const double margin = learned.bytes_per_prompt_token > 0 ? kPromptMargin : 1;
     const double bytes = static_cast<double>(size.prompt_bytes);
     return std::max<std::uint64_t>(round_up(bytes / bytes_per_token(learned) * margin), 1);
 }
 
 std::uint64_t guessed_completion(const shm::LearnedEstimate& learned) noexcept {
-    if (learned.samples == 0 || !(learned.completion_tokens >= 0)) return kCompletionTokens;
+    if (!(learned.completion_tokens > 0)) return kCompletionTokens;
     return std::max<std::uint64_t>(round_up(learned.completion_tokens * kCompletionMargin), 1);
 }
 

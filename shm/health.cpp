@@ -181,13 +181,18 @@ HealthSnapshot read_health(Health health, Nanos now, Nanos memory) noexcept {
 }
 
 void learn(Health model, const TokenUsage& usage) noexcept {
-    if (!lives(model) || usage.prompt_bytes == 0 || usage.prompt_tokens == 0) return;
+    const bool prompt = usage.prompt_bytes != 0 && usage.prompt_tokens != 0;
+    const bool completion = usage.completion_tokens != 0;
+    if (!lives(model) || !(prompt || completion)) return;
     HealthRecord& record = *model.record;
-    const std::uint64_t tokens = std::min(usage.prompt_tokens, kTokensMax);
-    const std::uint64_t bytes = std::min(usage.prompt_bytes, kTokensMax * 64);
-    average(record.bytes_per_token, bytes * kFixedPoint / tokens, 16);
-    average(record.completion_tokens, std::min(usage.completion_tokens, kTokensMax) * kFixedPoint,
-            16);
+    if (prompt) {
+        const std::uint64_t tokens = std::min(usage.prompt_tokens, kTokensMax);
+        const std::uint64_t bytes = std::min(usage.prompt_bytes, kTokensMax * 64);
+        average(record.bytes_per_token, bytes * kFixedPoint / tokens, 16);
+    }
+    if (completion) {
+        average(record.completion_tokens, std::min(usage.completion_tokens, kTokensMax) * kFixedPoint, 16);
+    }
     record.usages.fetch_add(1, kRelaxed);  // ORDER(health)
 }
 

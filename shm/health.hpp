@@ -63,7 +63,7 @@ void record_timeout(Health health, Nanos now, const LatencySample& sample) noexc
 /// `memory` as in LatencySample.
 HealthSnapshot read_health(Health health, Nanos now, Nanos memory = kLatencyMemory) noexcept;
 
-/// What one answer's `usage` said about the request that it answers.
+/// What one answer's `usage` said about the request that it answers. 0: it did not say.
 struct TokenUsage {
     std::uint64_t prompt_bytes = 0;
     std::uint64_t prompt_tokens = 0;
@@ -72,12 +72,13 @@ struct TokenUsage {
 
 /// What is known of a model: moving averages, weight 1/16.
 struct LearnedEstimate {
-    double bytes_per_prompt_token = 0;  ///< 0 while samples is 0
-    double completion_tokens = 0;
-    std::uint64_t samples = 0;
+    double bytes_per_prompt_token = 0;  ///< 0 while nothing is known of it
+    double completion_tokens = 0;       ///< of one completion; likewise
+    std::uint64_t samples = 0;          ///< answers from which either was learned
 };
 
-/// Learns from one answer. Ignored unless it has prompt bytes and prompt tokens.
+/// Learns from one answer, of prompts and of completions each on its own: a prompt without text teaches
+/// how long completions are all the same.
 void learn(Health model, const TokenUsage& usage) noexcept;
 
 LearnedEstimate learned(Health model) noexcept;

@@ -54,6 +54,8 @@ TEST_CASE("what nobody said is learned, or assumed") {
     CHECK(tokens(CostPolicy::sum, size_of(400, 10), learned(2, 40)) == 220 + 10);
     CHECK(tokens(CostPolicy::output, size_of(400, std::nullopt, 3), learned(2, 40)) == 180);
     CHECK(tokens(CostPolicy::sum, size_of(0, 0)) == 1);
+    CHECK(tokens(CostPolicy::sum, size_of(400, std::nullopt), learned(0, 40)) == 100 + 60);
+    CHECK(tokens(CostPolicy::sum, size_of(400, std::nullopt), learned(2, 0)) == 220 + kCompletionTokens);
     auto embedding = size_of(400, std::nullopt);
     embedding.generates = false;
     CHECK(tokens(CostPolicy::sum, embedding) == 100);

@@ -114,11 +114,22 @@ TEST_CASE_METHOD(Fixture, "a model's sizes are learned from usage") {
     const LearnedEstimate estimate = learned(model);
     CHECK(estimate.bytes_per_prompt_token == Approx(4.0));
     CHECK(estimate.completion_tokens == Approx(250.0));
-    learn(model, {0, 5, 5});
-    learn(model, {5, 0, 5});
-    CHECK(learned(model).samples == 200);
     learn(model, {~std::uint64_t{0}, 1, ~std::uint64_t{0}});
     CHECK(learned(model).samples == 201);
+}
+
+TEST_CASE_METHOD(Fixture, "prompts and completions teach each on its own") {
+    const Health pictures = segment.health("model", "pictures");
+    learn(pictures, {0, 5, 30});  // a prompt without text
+    learn(pictures, {5, 0, 30});
+    CHECK(learned(pictures).completion_tokens == Approx(30));
+    CHECK(learned(pictures).bytes_per_prompt_token == 0);
+    const Health vectors = segment.health("model", "vectors");
+    learn(vectors, {400, 100, 0});  // no completion
+    CHECK(learned(vectors).bytes_per_prompt_token == Approx(4));
+    CHECK(learned(vectors).completion_tokens == 0);
+    learn(vectors, {0, 0, 0});
+    CHECK(learned(vectors).samples == 1);
 }
 
 TEST_CASE("a handle that names nothing is accepted and does nothing") {
