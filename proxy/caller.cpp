@@ -51,10 +51,4 @@ void LimitSet::append(std::deque<Window>& windows, CallerScopes& out) {
     }
 }
 
-std::size_t windows_max(const router::CallerLimitsConfig& limits) noexcept {
-    const std::size_t own = limits.rpm.has_value() + std::size_t{limits.tpm.has_value()} +
-                            limits.rpd.has_value() + std::size_t{limits.tpd.has_value()};
-    return own + !limits.model_rpm.empty() + !limits.model_tpm.empty();
-}
-
 }  // namespace weir::proxy

@@ -34,9 +34,6 @@ struct CallerScopes {
     }
 };
 
-/// The most windows that a request can be counted under by `limits`.
-std::size_t windows_max(const router::CallerLimitsConfig& limits) noexcept;
-
 /// The limits of one key, user, team or end user, in the segment.
 class LimitSet {
  public:

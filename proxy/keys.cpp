@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
 #include "router/wildcard.hpp"
-#include "shm/admission.hpp"
 
 namespace weir::proxy {
 namespace {
@@ -16,13 +14,6 @@ namespace {
 /// End users come as clients please: their limits live in the segment, and here only as handles,
 /// which are dropped all at once when there are too many.
 constexpr std::size_t kEndUsersMax = 20'000;
-
-/// A deployment can have four: requests, tokens, input tokens, output tokens; and as many that count
-/// what a priority uses of them; and one that counts tokens for usage-based routing.
-std::size_t deployment_windows_max(const router::RouterConfig& config) noexcept {
-    const std::size_t tally = config.strategy == router::Strategy::usage_based ? 1 : 0;
-    return (config.priorities.shares.empty() ? 4 : 8) + tally;
-}
 
 router::ApiError unauthorized(std::string message, std::string type = "auth_error") {
     router::ApiError error;
@@ -106,23 +97,14 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
         identity->limits.push_back(std::make_shared<LimitSet>("api_key", key.name, key.limits,
                                                               weir.window, token_unit_, segment));
         confine(*identity, "key", key.name, key.models);
-        std::size_t windows = windows_max(key.limits) + end_user_windows(key);
-        add_owner(*identity, windows, "user", weir.users, key.user);
-        add_owner(*identity, windows, "team", weir.teams, key.team);
-        if (windows + deployment_windows_max(config) > shm::kScopesMax) {
-            // A limit that would not be looked at would be a lie: say so at the start.
-            throw std::runtime_error(
-                fmt::format("key '{}': with its user, team, models and end users it has {} limits, "
-                            "and a deployment may "
-                            "have {} more; one request can be counted under at most {}",
-                            key.name, windows, deployment_windows_max(config), shm::kScopesMax));
-        }
+        add_owner(*identity, "user", weir.users, key.user);
+        add_owner(*identity, "team", weir.teams, key.team);
         identities_[key.key.empty() ? from_hex(key.key_sha256) : sha256_(key.key)] = std::move(identity);
     }
 }
 
 /// Nothing is added if nothing is declared of that name.
-void Keys::add_owner(Identity& identity, std::size_t& windows, std::string_view kind,
+void Keys::add_owner(Identity& identity, std::string_view kind,
                      const std::vector<router::OwnerConfig>& owners, const std::string& name) {
     const auto declared =
         std::find_if(owners.begin(), owners.end(),
@@ -133,20 +115,8 @@ void Keys::add_owner(Identity& identity, std::size_t& windows, std::string_view 
         set = std::make_shared<LimitSet>(kind, name, declared->limits, config_.weir.window,
                                          token_unit_, segment_);
     }
-    windows += windows_max(declared->limits);
     identity.limits.push_back(set);
     confine(identity, kind, name, declared->models);
-}
-
-std::size_t Keys::end_user_windows(const router::KeyConfig& key) const noexcept {
-    std::size_t most = 0;
-    for (const router::OwnerConfig& declared : config_.weir.end_users) {
-        most = std::max(most, windows_max(declared.limits));
-    }
-    if (key.end_user) most = std::max(most, windows_max(key.end_user->limits));
-    if (config_.weir.end_user_default)
-        most = std::max(most, windows_max(config_.weir.end_user_default->limits));
-    return most;
 }
 
 std::variant<const Identity*, router::ApiError> Keys::identify(const router::Fields& fields,

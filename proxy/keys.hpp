@@ -80,7 +80,7 @@ class Keys {
     };
     static Digest from_hex(std::string_view hex);
 
-    void add_owner(Identity& identity, std::size_t& windows, std::string_view kind,
+    void add_owner(Identity& identity, std::string_view kind,
                    const std::vector<router::OwnerConfig>& owners, const std::string& name);
     struct EndUser {
         const router::CallerConfig* config;  // null: nothing is said about it
@@ -88,7 +88,6 @@ class Keys {
     };
     EndUser find_end_user(const Identity& identity, std::string_view end_user) const;
     std::shared_ptr<LimitSet> end_user_set(const Identity& identity, std::string_view end_user);
-    std::size_t end_user_windows(const router::KeyConfig& key) const noexcept;
 
     const router::RouterConfig& config_;
     shm::Segment& segment_;

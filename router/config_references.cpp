@@ -6,6 +6,8 @@
 
 #include "router/config_sections.hpp"
 #include "router/wildcard.hpp"
+#include "router/window_count.hpp"
+#include "shm/ticket.hpp"
 
 namespace weir::router {
 namespace {
@@ -107,6 +109,14 @@ void check_keys(const ConfigNode& top, const RouterConfig& config, const Groups&
                 node.at("aliases").at(alias).error(
                     fmt::format("\"{}\" is not in the model_list", group));
             }
+        }
+        const std::size_t windows = caller_windows(key, config);
+        if (windows + deployment_windows(config) > shm::kScopesMax) {
+            // A limit that would not be looked at would be a lie.
+            node.error(fmt::format(
+                "with its user, team, models and end users it has {} limits, and a deployment "
+                "{} more; one request can be counted under at most {}",
+                windows, deployment_windows(config), shm::kScopesMax));
         }
         const auto& shares = config.priorities.shares;
         if (!key.priority.empty() && shares.find(key.priority) == shares.end()) {

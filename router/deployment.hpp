@@ -45,6 +45,11 @@ class Deployment {
     Share* share(std::string_view priority) noexcept;
     const Share* share(std::string_view priority) const noexcept;
 
+    /// How many windows one request is counted under here: its limits, a share of each, the tally.
+    std::size_t windows() const noexcept {
+        return scopes_.size() * (shares_.empty() ? 1 : 2) + (tally_ ? 1 : 0);
+    }
+
     shm::Gauge in_flight() const noexcept { return hold_.gauge; }
     const Hold& hold() const noexcept { return hold_; }
     shm::Health health() const noexcept { return health_; }

@@ -13,13 +13,15 @@ namespace {
 class Asked {
  public:
     Asked(Deployment& deployment, const CallerLimits& caller, const Bill& bill)
-        : share_(deployment.share(caller.priority)) {
+        : fits_(caller.scopes.size() + deployment.windows() <= shm::kScopesMax &&
+                caller.holds.size() < shm::kScopesMax) {
+        if (!fits_) return;
+        share_ = deployment.share(caller.priority);
         const Costs costs = bill.deployment(deployment.cost_policy());
         for (Scope* scope : caller.scopes) add(*scope, bill.caller());
         deployments_ = charges_count_;
         for (Scope& scope : deployment.scopes()) add(scope, costs);
         for (std::size_t i = 0; share_ != nullptr && i < share_->scopes.size(); ++i) {
-            if (charges_count_ == charges_.size()) break;
             scopes_[charges_count_] = &share_->scopes[i];
             charges_[charges_count_++] = {share_->scopes[i].limiter, charges_[deployments_ + i].units};
         }
@@ -28,6 +30,9 @@ class Asked {
         for (const Hold* hold : caller.holds) add(*hold);
         add(deployment.hold());
     }
+
+    /// Whether one decision can span it. If not, it is empty: a limit that is left out would be none.
+    bool fits() const noexcept { return fits_; }
 
     shm::Demand demand() const {
         return {{charges_.data(), charges_count_}, {gauges_.data(), holds_count_}};
@@ -101,18 +106,17 @@ class Asked {
     }
 
     void add(Scope& scope, const Costs& costs) {
-        if (charges_count_ == charges_.size()) return;
         scopes_[charges_count_] = &scope;
         charges_[charges_count_++] = {scope.limiter, reserved_for(scope, costs)};
     }
 
     void add(const Hold& hold) {
-        if (holds_count_ == holds_.size()) return;
         holds_[holds_count_] = &hold;
         gauges_[holds_count_++] = hold.gauge;
     }
 
-    Deployment::Share* share_;
+    bool fits_;
+    Deployment::Share* share_ = nullptr;
     std::array<shm::Charge, shm::kScopesMax> charges_;
     std::array<Scope*, shm::kScopesMax> scopes_;
     std::array<shm::Gauge, shm::kScopesMax> gauges_;
@@ -211,6 +215,11 @@ Placement place(shm::Segment& segment, shm::Participant& participant,
     bool first = true;
     for (Deployment* deployment : candidates) {
         Asked asked(*deployment, caller, bill);
+        if (!asked.fits()) {
+            refusal.reason = shm::Refused::never_fits;
+            refusal.too_many = true;
+            return {};
+        }
         if (const auto by_share = asked.refused_by_share(participant, now)) {
             NoPlace why;
             why.reason = by_share->never ? shm::Refused::never_fits : shm::Refused::over_limit;
@@ -263,6 +272,11 @@ ApiError to_error(const NoPlace& refusal, std::string_view model) {
     if (refusal.reason == shm::Refused::corrupt) {
         return {503, "A limit cannot be kept: its words in the segment make no sense.",
                 "overloaded_error", {}, {}};
+    }
+    if (refusal.too_many) {
+        return {500, fmt::format("This request counts under more limits than can be asked at once, {}.",
+                                 shm::kScopesMax),
+                "internal_server_error", {}, {}};
     }
     ApiError error;
     error.type = "throttling_error";

@@ -64,6 +64,7 @@ struct NoPlace {
     std::optional<shm::Nanos> retry_after;  ///< from now; empty if unknown or never
     bool callers = false;                   ///< one of the caller's limits did: no deployment helps
     const Hold* hold = nullptr;             ///< what has too much in flight, if that did
+    bool too_many = false;  ///< more limits than one decision can span: shm::kScopesMax
     bool by_share = false;  ///< `scope` has room, but not for the caller's priority
     shm::Shortage shortage;  ///< the first shared limit of which this host might be given more
     Deployment* short_at = nullptr;  ///< and the deployment that was asked then
