@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "proxy/caller.hpp"
 
@@ -48,14 +47,6 @@ void append_limits(HeadWriter& head, const shm::Participant& participant, const 
         head.line(names.limit, usage.limit);
         head.line(names.remaining, usage.remaining);
     }
-}
-
-std::optional<shm::Nanos> parse_seconds(std::string_view text) noexcept {
-    double seconds = -1;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    if (!(seconds >= 0 && seconds <= 86400)) return std::nullopt;
-    return shm::from_seconds(seconds);
 }
 
 std::string go_duration(shm::Nanos duration) {

@@ -3,7 +3,6 @@
 // Thread safety: pure, apart from reading the segment.
 #pragma once
 
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,9 +29,6 @@ LimitFieldNames limit_field_names(std::string_view kind, shm::Unit unit, shm::Na
 /// caller's, as LiteLLM has them. Resets are Go durations, as OpenAI writes them: "6m0s", "20ms".
 void append_limits(HeadWriter& head, const shm::Participant& participant, const CallerScopes& caller,
                    std::span<const router::Scope> deployments, shm::Nanos now);
-
-/// "2.5" as seconds, from 0 to a day; empty if it is not that.
-std::optional<shm::Nanos> parse_seconds(std::string_view text) noexcept;
 
 /// "1h2m3s", "1.5s", "20ms"; rounded up to milliseconds.
 std::string go_duration(shm::Nanos duration);

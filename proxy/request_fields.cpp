@@ -4,13 +4,17 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <string>
 #include <string_view>
+
+#include "router/feedback.hpp"
 
 namespace weir::proxy {
 namespace {
 
 constexpr std::string_view kPrefix = "x-litellm-";
+constexpr std::string_view kWait = "x-weir-max-wait";
 
 /// As long as a body's "timeout" may be.
 constexpr double kSecondsMax = 7 * 86400.0;
@@ -28,12 +32,21 @@ bool read(std::string_view text, Number& number) noexcept {
     return error == std::errc() && end == text.data() + text.size();
 }
 
+/// More than 0: that would be none or all, as one looks at it.
 std::optional<router::ApiError> read_timeout(const router::Field& field, std::optional<double>& timeout) {
-    double seconds = 0;
-    if (!read(field.value, seconds) || !(seconds > 0 && seconds <= kSecondsMax)) {
-        return refusal(field.name, "a number of seconds");
-    }
+    const auto said = router::parse_seconds(field.value);
+    const double seconds = said ? shm::to_seconds(*said) : 0;
+    if (!(seconds > 0 && seconds <= kSecondsMax)) return refusal(field.name, "a number of seconds");
     timeout = seconds;
+    return std::nullopt;
+}
+
+std::optional<router::ApiError> read_wait(const router::Field& field, router::RequestFacts& facts) {
+    const auto said = router::parse_seconds(field.value);
+    if (!said || *said > std::chrono::hours(24)) {
+        return refusal(field.name, "a number of seconds up to a day");
+    }
+    facts.max_wait_seconds = shm::to_seconds(*said);
     return std::nullopt;
 }
 
@@ -71,6 +84,7 @@ std::optional<router::ApiError> apply_fields(const router::Fields& fields, route
     for (std::size_t i = 0; i < fields.size() && !error; ++i) {
         const router::Field field = fields[i];
         // Most fields are others', and most requests have none of these.
+        if (router::same_name(field.name, kWait)) error = read_wait(field, facts);
         if (field.name.size() <= kPrefix.size()) continue;
         if (!router::same_name(field.name.substr(0, kPrefix.size()), kPrefix)) continue;
         const std::string_view name = field.name.substr(kPrefix.size());

@@ -1,4 +1,4 @@
-// What the head of a request says about how it is to be treated, in LiteLLM's fields.
+// What the head of a request says about how it is to be treated, in LiteLLM's fields and one of our own.
 //
 // Thread safety: pure.
 #pragma once
@@ -13,7 +13,8 @@ namespace weir::proxy {
 
 /// Puts what `fields` say into `facts`, before what the body says: x-litellm-timeout and
 /// x-litellm-stream-timeout (seconds), x-litellm-num-retries (0 to 100), x-litellm-tags (separated by commas,
-/// added to the body's). Returns the 400 for one that says something else.
+/// added to the body's), x-weir-max-wait (seconds up to a day). Returns the 400 for one that says something
+/// else.
 std::optional<router::ApiError> apply_fields(const router::Fields& fields, router::RequestFacts& facts);
 
 }  // namespace weir::proxy

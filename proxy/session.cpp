@@ -45,11 +45,6 @@ std::vector<std::string> models_for(const Setup& setup, const Identity& identity
     return names;
 }
 
-bool generates_text(std::string_view endpoint) {
-    return endpoint == "/chat/completions" || endpoint == "/completions" ||
-           endpoint == "/responses";
-}
-
 }  // namespace
 
 Session::Session(Service& service, router::Socket socket)
@@ -247,18 +242,12 @@ Task<void> Session::forward(const Route& route, const Identity& identity) {
     request.facts = &*facts;
     request.json = !form;
     if (form) request.content_type = type;
-    request.max_wait = max_wait(route);
-    request.generates = generates_text(route.upstream_path);
+    if (route.queued && !facts->max_wait_seconds) {  // as long as for an answer
+        request.max_wait = setup_->router.config().weir.upstream_timeout;
+    }
+    request.generates = router::generates_text(route.upstream_path);
     co_await send(request, identity);
     finish_request();  // while what it refers to is there
-}
-
-/// How long the head of the request says that it may wait for capacity. In the queue it is as long
-/// as for an answer, unless it is said otherwise there or in the body.
-std::optional<shm::Nanos> Session::max_wait(const Route& route) const {
-    if (const auto said = parse_seconds(intake_.head().fields.get("x-weir-max-wait"))) return said;
-    if (!route.queued) return std::nullopt;
-    return setup_->router.config().weir.upstream_timeout;
 }
 
 /// What the request counts under; false if the segment is full, and a limit could not be kept.
@@ -272,10 +261,25 @@ bool Session::find_scopes(const Identity& identity, std::string_view group,
     }
 }
 
+/// What the key may not use, whether it is asked for at once or only as a fallback.
+std::optional<router::ApiError> Session::check_models(const Identity& identity,
+                                                      const router::RequestFacts& facts) const {
+    const auto check = [&](std::string_view model) {
+        const AskedModel asked{model, setup_->router.resolve(model)};
+        return setup_->keys.check_model(identity, asked, facts.user);
+    };
+    if (auto denied = check(facts.model)) return denied;
+    if (!facts.own_fallbacks) return std::nullopt;
+    for (const std::string_view model : router::named_in(*facts.own_fallbacks)) {
+        if (auto denied = check(model)) return denied;
+    }
+    return std::nullopt;
+}
+
 Task<void> Session::send(router::Request& request, const Identity& identity) {
     const std::string& model = request.facts->model;
     const std::string_view group = setup_->router.resolve(model);
-    if (const auto denied = setup_->keys.check_model(identity, {model, group}, request.facts->user)) {
+    if (const auto denied = check_models(identity, *request.facts)) {
         co_return co_await write(to_answer(*denied));
     }
     if (!find_scopes(identity, group, request.facts->user)) {

@@ -45,7 +45,8 @@ class Session : public std::enable_shared_from_this<Session> {
     std::optional<router::RequestFacts> read_facts(const Route& route, std::string_view form_type,
                                                    router::ApiError& error);
     bool heed_head(router::RequestFacts& facts, router::ApiError& error) const;
-    std::optional<shm::Nanos> max_wait(const Route& route) const;
+    std::optional<router::ApiError> check_models(const Identity& identity,
+                                                 const router::RequestFacts& facts) const;
     bool find_scopes(const Identity& identity, std::string_view group, std::string_view end_user);
     router::Task<void> send(router::Request& request, const Identity& identity);
     router::Task<void> answer_call(router::Call& call);

@@ -22,11 +22,11 @@ bool knows_stream_options(std::string_view endpoint) noexcept {
     return endpoint == "/chat/completions" || endpoint == "/completions";
 }
 
-ApiError unknown_model(std::string_view model) {
+ApiError unknown_model(std::string_view model, std::string_view param) {
     ApiError error;
     error.status = 400;
     error.type = "invalid_request_error";
-    error.param = "model";
+    error.param = param;
     error.message = "Invalid model name passed in model=" + std::string(model) +
                     ". Call `/v1/models` to view available models.";
     return error;
@@ -58,15 +58,43 @@ Task<void> Call::start() {
     asked_ = request_.facts->model;
     target_ = router_.find(asked_);
     if (target_.group == nullptr) {
-        error_ = unknown_model(request_.facts->model);
+        error_ = unknown_model(request_.facts->model, "model");
         co_return;
     }
+    if (!knows_fallbacks()) co_return;
     search_.set_terms(terms());
-    for (;;) {
-        const Outcome outcome = co_await try_group();
-        if (outcome.ok() || aborted_ || search_.caller_refused() || !go_to_fallback(outcome)) break;
+    Outcome outcome = pretended();
+    if (outcome.ok()) outcome = co_await try_group();
+    while (!outcome.ok() && !aborted_ && !search_.caller_refused() && go_to_fallback(outcome)) {
+        outcome = co_await try_group();
     }
     if (exchange_ && !error_) read_pieces(answered_);
+}
+
+/// Whether the fallbacks that the request names exist.
+bool Call::knows_fallbacks() {
+    const auto& own = request_.facts->own_fallbacks;
+    if (!own) return true;
+    for (const std::string_view name : named_in(*own)) {
+        if (router_.find(name).group != nullptr) continue;
+        error_ = unknown_model(name, "fallbacks");
+        return false;
+    }
+    return true;
+}
+
+/// The failure of the first group that the request wants to see the consequences of; ok() without one.
+Outcome Call::pretended() {
+    const auto& own = request_.facts->own_fallbacks;
+    if (!own || !own->pretended) return {};
+    const Kind kind = *own->pretended;
+    ApiError error;
+    error.status = client_status(kind, 0);
+    error.type = std::string(error_type(kind));
+    error.message = "A failure that the request asked for (mock_testing_…), and no fallback. Passed model=" +
+                    request_.facts->model;
+    error_ = std::move(error);
+    return {kind, Source::client, Retry::no, false};
 }
 
 /// Attempts at the deployments of one group until one answers or no retry is left. On failure
@@ -107,8 +135,12 @@ Task<Outcome> Call::try_group() {
 
 /// Made when something has failed, so that what succeeds pays nothing for it.
 FallbackPlan& Call::plan() {
-    if (!plan_) plan_.emplace(router_.config_.fallbacks, NamedGroup{asked_, group()});
-    return *plan_;
+    if (plan_) return *plan_;
+    const auto& own = request_.facts->own_fallbacks;
+    if (own) own_rules_ = with_own(router_.config_.fallbacks, *own);
+    const FallbackRules& rules = own_rules_ ? *own_rules_ : router_.config_.fallbacks;
+    return plan_.emplace(rules, NamedGroup{router_.meaning(asked_), group()},
+                         [this](std::string_view name) { return router_.meaning(name); });
 }
 
 bool Call::has_fallback(Kind kind) {
@@ -119,11 +151,9 @@ bool Call::has_fallback(Kind kind) {
 bool Call::go_to_fallback(const Outcome& outcome) {
     const std::string_view name = plan().next({asked_, group()}, outcome.kind);
     if (name.empty()) return false;
-    const Router::Target next = router_.find(name);
-    if (next.group == nullptr) return false;
     leave_deployment();
     asked_ = name;
-    target_ = next;
+    target_ = router_.find(name);
     ++effort_.fallbacks;
     return true;
 }
@@ -212,15 +242,16 @@ Task<TransportError> Call::send() {
     co_return failure;
 }
 
-/// The request's own timeout goes before those of the configuration.
+/// The request's own timeouts go before those of the configuration.
 Call::Patience Call::patience() const {
+    constexpr double most = 86400;
+    const RequestFacts& facts = *request_.facts;
     Patience patience = configured_patience();
-    if (const auto own = request_.facts->timeout_seconds) {
-        patience.whole = shm::from_seconds(std::min(*own, 86400.0));
+    if (facts.stream && facts.stream_timeout_seconds) {
+        patience.piece = shm::from_seconds(std::min(*facts.stream_timeout_seconds, most));
+        if (patience.whole && *patience.piece > *patience.whole) patience.whole.reset();
     }
-    if (const auto own = request_.facts->stream_timeout_seconds; own && request_.facts->stream) {
-        patience.piece = shm::from_seconds(std::min(*own, 86400.0));
-    }
+    if (facts.timeout_seconds) patience.whole = shm::from_seconds(std::min(*facts.timeout_seconds, most));
     return patience;
 }
 
@@ -258,15 +289,14 @@ bool Call::ran_out_of_time() const {
 Outcome Call::judged(TransportError failure) const {
     Outcome outcome = classify(failure);
     const bool late = outcome.kind == Kind::timeout || failure == TransportError::connect_timeout;
-    if (!late) return outcome;
+    const RequestFacts& facts = *request_.facts;
+    if (!late || !(facts.timeout_seconds || facts.stream_timeout_seconds)) return outcome;
     const Patience configured = configured_patience();
-    if (!ran_out_of_time()) {
-        if (patience().piece < configured.piece) outcome.source = Source::client;
-        return outcome;
-    }
-    if (!request_.facts->timeout_seconds) return outcome;
-    const shm::Nanos most = std::min(configured.whole.value_or(kNever), configured.piece.value_or(kNever));
-    if (taken() < most) outcome.source = Source::client;
+    const shm::Nanos whole = configured.whole.value_or(kNever);
+    const shm::Nanos piece = configured.piece.value_or(kNever);
+    const bool impatient = ran_out_of_time() ? facts.timeout_seconds && taken() < std::min(whole, piece)
+                                             : patience().piece.value_or(kNever) < piece && taken() < whole;
+    if (impatient) outcome.source = Source::client;
     return outcome;
 }
 
@@ -412,8 +442,10 @@ void Call::finish(bool whole, shm::Nanos now) {
     if (request_.facts->stream && begun) sample.ttft = first_byte_ - attempted_;
     shm::record_success(account_.deployment()->health(), now, sample);
     if (const auto usage = scanner_->usage()) {
-        shm::learn(target_.group->learning, {account_.size().prompt_bytes, usage->prompt_tokens,
-                                             usage->completion_tokens});
+        const std::uint64_t answers = std::max<std::uint64_t>(account_.size().n, 1);
+        const std::uint64_t completion = (usage->completion_tokens + answers - 1) / answers;
+        shm::learn(target_.group->learning,
+                   {account_.size().prompt_bytes, usage->prompt_tokens, completion});
     }
 }
 

@@ -36,13 +36,6 @@ struct Request {
     std::optional<shm::Nanos> max_wait{};  ///< for capacity; goes before what the body says
 };
 
-/// What it took to get an answer.
-struct Effort {
-    std::uint32_t retries = 0;  ///< not counting those over a connection that had died idle
-    std::uint32_t fallbacks = 0;
-    shm::Nanos waited{};  ///< for capacity
-};
-
 class Call {
  public:
     Call(Router& router, const Request& request);
@@ -85,6 +78,8 @@ class Call {
     void abort() noexcept;
 
  private:
+    bool knows_fallbacks();
+    Outcome pretended();
     Task<Outcome> try_group();
     Task<Outcome> attempt();
     Task<TransportError> send();
@@ -128,6 +123,7 @@ class Call {
     Search search_;
     std::optional<Exchange> exchange_;
     std::optional<ApiError> error_;
+    std::optional<FallbackRules> own_rules_;  // where the request has fallbacks of its own
     std::optional<FallbackPlan> plan_;
     std::optional<UsageScanner> scanner_;
     std::optional<UsageStripper> stripper_;  // if usage was asked for on our own account

@@ -45,13 +45,18 @@ struct RequestSize {
     bool generates = true;  ///< false for embeddings and the like, which have no completion
 };
 
+/// Whether answers of an endpoint (below api_base) are text that is generated: only they have a completion.
+constexpr bool generates_text(std::string_view endpoint) noexcept {
+    return endpoint == "/chat/completions" || endpoint == "/completions" || endpoint == "/responses";
+}
+
 /// What to reserve under each kind of limit, and the part of it that is certain.
 struct Costs {
     Estimate reserve;
     Estimate certain;
 };
 
-/// Before sending. `learned` is of the model; without samples the constants above are used. The
+/// Before sending. `learned` is of the model; what is not known of it is one of the constants above. The
 /// estimate is above the learned average, by 10 % for the prompt and 50 % for the completion, so
 /// that most requests use less than they reserve.
 Costs estimate_costs(const RequestSize& size, const shm::LearnedEstimate& learned,

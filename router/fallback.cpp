@@ -1,6 +1,7 @@
 #include "router/fallback.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace weir::router {
 namespace {
@@ -14,16 +15,22 @@ std::span<const std::string> list_in(const FallbackLists& lists, NamedGroup aske
 }  // namespace
 
 std::span<const std::string> fallbacks_for(const FallbackRules& rules, NamedGroup asked, Kind kind) noexcept {
+    constexpr NamedGroup any{"*", "*"};
     std::span<const std::string> list;
-    if (kind == Kind::context_window) list = list_in(rules.context_window, asked);
-    if (kind == Kind::content_policy) list = list_in(rules.content_policy, asked);
-    if (list.empty()) list = list_in(rules.fallbacks, asked);
-    if (list.empty()) list = list_in(rules.fallbacks, {"*", "*"});
+    const auto look = [&](const FallbackLists& lists) {
+        if (list.empty()) list = list_in(lists, asked);
+        if (list.empty()) list = list_in(lists, any);
+    };
+    if (kind == Kind::context_window) look(rules.context_window);
+    if (kind == Kind::content_policy) look(rules.content_policy);
+    look(rules.fallbacks);
     return list;
 }
 
-FallbackPlan::FallbackPlan(const FallbackRules& rules, NamedGroup first)
-    : rules_(rules), tried_{std::string(first.name), std::string(first.group)} {}
+FallbackPlan::FallbackPlan(const FallbackRules& rules, NamedGroup first, Meaning meaning)
+    : rules_(rules),
+      meaning_(std::move(meaning)),
+      tried_{std::string(first.name), std::string(first.group)} {}
 
 std::string_view FallbackPlan::next(NamedGroup failed, Kind kind) {
     if (used_ >= rules_.max_fallbacks) return {};
@@ -34,28 +41,28 @@ std::string_view FallbackPlan::next(NamedGroup failed, Kind kind) {
             open_.pop_back();
             continue;
         }
-        const std::string& group = list.front();
+        const std::string& name = list.front();
         list = list.subspan(1);
-        if (tried(group)) continue;
-        tried_.push_back(group);
+        if (!untried(name)) continue;
+        tried_.emplace_back(meaning_(name));
         ++used_;
-        return group;
+        return name;
     }
     return {};
 }
 
 bool FallbackPlan::has_next(NamedGroup failed, Kind kind) const {
     if (used_ >= rules_.max_fallbacks) return false;
-    const auto untried = [this](std::span<const std::string> list) {
+    const auto any_left = [this](std::span<const std::string> list) {
         return std::any_of(list.begin(), list.end(),
-                           [this](const std::string& group) { return !tried(group); });
+                           [this](const std::string& name) { return untried(name); });
     };
-    return untried(fallbacks_for(rules_, failed, kind)) ||
-           std::any_of(open_.begin(), open_.end(), untried);
+    return any_left(fallbacks_for(rules_, failed, kind)) || std::any_of(open_.begin(), open_.end(), any_left);
 }
 
-bool FallbackPlan::tried(std::string_view group) const noexcept {
-    return std::find(tried_.begin(), tried_.end(), group) != tried_.end();
+bool FallbackPlan::untried(std::string_view name) const {
+    const std::string_view meant = meaning_(name);
+    return !meant.empty() && std::find(tried_.begin(), tried_.end(), meant) == tried_.end();
 }
 
 }  // namespace weir::router

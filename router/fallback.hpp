@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -19,7 +20,7 @@ namespace weir::router {
 using FallbackLists = std::map<std::string, std::vector<std::string>, std::less<>>;
 
 struct FallbackRules {
-    FallbackLists fallbacks;       ///< the key "*" stands for groups without a list of their own
+    FallbackLists fallbacks;       ///< in each the key "*" stands for groups without a list of their own
     FallbackLists context_window;  ///< for prompts that are too long, before `fallbacks`
     FallbackLists content_policy;  ///< for prompts that are filtered, before `fallbacks`
     std::uint32_t max_fallbacks = 5;
@@ -35,12 +36,16 @@ struct NamedGroup {
 /// one by the group.
 std::span<const std::string> fallbacks_for(const FallbackRules& rules, NamedGroup asked, Kind kind) noexcept;
 
-/// The groups of one request, each at most once: after a failure the failed group's own fallbacks
-/// come first, then what is left of the lists before it.
+/// The groups of one request, each at most once, by whatever name: after a failure the failed group's own
+/// fallbacks come first, then what is left of the lists before it.
 class FallbackPlan {
  public:
+    /// What a name in a list stands for: of an alias its group, of another name that name. Empty: nothing,
+    /// and it is passed over.
+    using Meaning = std::function<std::string_view(std::string_view)>;
+
     /// `rules` must outlive it.
-    FallbackPlan(const FallbackRules& rules, NamedGroup first);
+    FallbackPlan(const FallbackRules& rules, NamedGroup first, Meaning meaning);
 
     /// The group to try after `failed` failed by `kind`; empty when there is none, or max_fallbacks
     /// are used up.
@@ -53,10 +58,11 @@ class FallbackPlan {
     std::uint32_t used() const noexcept { return used_; }
 
  private:
-    bool tried(std::string_view group) const noexcept;
+    bool untried(std::string_view name) const;
 
     const FallbackRules& rules_;
-    std::vector<std::string> tried_;
+    Meaning meaning_;
+    std::vector<std::string> tried_;  // what their names mean
     std::vector<std::span<const std::string>> open_;  // the last is the next to look at
     std::uint32_t used_ = 0;
 };

@@ -166,16 +166,14 @@ class FormPass {
     }
 
     static bool is_own(std::string_view name) noexcept {
-        return name == "priority" || name == "timeout" || name == "max_wait_seconds" ||
-               name == "num_retries";
+        return std::find(kOwnNames.begin(), kOwnNames.end(), name) != kOwnNames.end();
     }
 
     bool read_own(const Part& part, std::string_view text) {
         double number = 0;
-        if (facts.own_fields_count == facts.own_fields.size()) {
-            return fail_form(fmt::format("the field '{}' occurs twice", part.name));
-        }
-        facts.own_fields[facts.own_fields_count++] = part.whole;
+        const auto* const which = std::find(kOwnNames.begin(), kOwnNames.end(), part.name);
+        if (!once(seen_own_[static_cast<std::size_t>(which - kOwnNames.begin())], *which)) return false;
+        facts.own_fields.push_back(part.whole);
         if (!parse(text, number) || !(number >= 0) || number > 1e9) {
             return fail_form(fmt::format("the field '{}' must be a number", part.name));
         }
@@ -202,9 +200,12 @@ class FormPass {
         return fail(fmt::format("Invalid form: {}", why), kBadBody);
     }
 
+    static constexpr std::array<std::string_view, 4> kOwnNames = {"priority", "timeout", "max_wait_seconds",
+                                                                  "num_retries"};
     std::string_view body_;
     std::string delimiter_;
     bool seen_model_ = false;
+    std::array<bool, kOwnNames.size()> seen_own_{};
 };
 
 }  // namespace
@@ -244,8 +245,7 @@ SplicedBody splice_form(std::string_view body, const RequestFacts& facts,
         at = facts.model_value.end;
         placed = true;
     };
-    for (std::size_t i = 0; i < facts.own_fields_count; ++i) {
-        const ByteRange own = facts.own_fields[i];
+    for (const ByteRange& own : facts.own_fields) {
         if (!placed && facts.model_value.begin < own.begin) place_model();
         spliced.add(body.substr(at, own.begin - at));
         at = own.end;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "router/json_text.hpp"
+#include "router/json_walk.hpp"
 #include "router/request_field.hpp"
 
 namespace weir::router {
@@ -19,15 +20,8 @@ using simdjson::error_code;
 
 /// Buffers for larger bodies are given back after use.
 constexpr std::size_t kKeptBodyMax = 1u << 20;
-/// What a token of a prompt that is given as numbers counts for in prompt_bytes.
-constexpr std::uint64_t kBytesPerTokenId = 4;
-
-/// How the strings of a value count.
-enum class Count : std::uint8_t {
-    nothing,
-    text,    ///< prompt text; addresses and encoded media do not count by their length
-    schema,  ///< tools: names count like values
-};
+/// A timeout of 0 seconds would be none or all, as one looks at it.
+constexpr double kTimeoutLeast = 1e-9;
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
@@ -35,31 +29,18 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
     });
 }
 
-bool is_media_key(std::string_view key) noexcept {
-    return key == "url" || key == "image_url" || key == "data" || key == "file_data" ||
-           key == "b64_json";
-}
-
-bool is_space(char c) noexcept {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-std::string_view trimmed(std::string_view token) noexcept {
-    while (!token.empty() && is_space(token.back())) token.remove_suffix(1);
-    return token;
-}
-
 /// One pass over one body. Every step returns false once `bad` is set.
-class Pass {
+class Pass : private JsonWalk {
  public:
-    Pass(std::string_view body, ModelIn where) : body_(body), where_(where) {}
+    using JsonWalk::bad;
+
+    Pass(std::string_view body, ModelIn where) : JsonWalk(body), where_(where) {}
 
     bool run(ondemand::parser& parser, std::size_t capacity) {
-        ondemand::document document;
         ondemand::object object;
         const simdjson::padded_string_view padded(body_.data(), body_.size(), capacity);
-        if (const auto e = parser.iterate(padded).get(document)) return malformed(e);
-        if (const auto e = document.get_object().get(object)) {
+        if (const auto e = parser.iterate(padded).get(document_)) return malformed(e);
+        if (const auto e = document_.get_object().get(object)) {
             return e == simdjson::INCORRECT_TYPE ? fail("expected a JSON object", "request_body")
                                                  : malformed(e);
         }
@@ -69,18 +50,19 @@ class Pass {
             if (const auto e = std::move(result).get(field)) return malformed(e);
             if (!member(field)) return false;
         }
-        if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+        if (document_.current_location().error() != simdjson::OUT_OF_BOUNDS) {
             return fail_json("something follows the JSON object");
         }
         if (facts.model.empty() && where_ == ModelIn::body) {
             return fail("Missing required parameter: 'model'.", "model");
         }
         place_usage();
+        facts.prompt_bytes = text_bytes;
+        if (!facts.timeout_seconds) facts.timeout_seconds = request_timeout_;
         return true;
     }
 
     RequestFacts facts;
-    BadRequest bad;
 
  private:
     bool member(ondemand::field& field) {
@@ -89,69 +71,134 @@ class Pass {
         std::string_view key;
         if (const auto e = field.unescaped_key().get(key)) return malformed(e);
         ondemand::value& value = field.value();
-        const Field which = field_of(key);
-        if (which == Field::other) {
+        const std::size_t number = kFieldsByLength.find(key);
+        if (number == FieldsByLength::kCount) {
             if (equals_ignoring_case(key, "model")) {
                 return fail("the field 'model' must be written in lower case", "model");
             }
             facts.has_members = true;
             return walk(value, 1, Count::nothing);
         }
-        if (seen_[static_cast<std::size_t>(which)]) {
-            return fail(fmt::format("the field '{}' occurs twice", key), name_of(which));
-        }
-        seen_[static_cast<std::size_t>(which)] = true;
+        const KnownField& known = kFieldsByLength[number];
+        if (seen_[number]) return fail(fmt::format("the field '{}' occurs twice", key), known.name);
+        seen_[number] = true;
         std::string_view token;
         if (!token_of(value, token)) return false;
         ByteRange range{offset(token.data()), offset(token.data()) + token.size()};
-        if (which == Field::tags && token.front() == '[' && !end_of_list(value, range.end)) return false;
-        if (is_own(which)) {
-            keep_out({key_begin, range.end});
-        } else {
-            facts.has_members = true;
-        }
-        return read_field(which, value, token, range);
+        const bool own = is_own(known.field);
+        facts.has_members = facts.has_members || !own;
+        if (!read_field(known, value, token, range)) return false;
+        if (!own) return true;
+        const bool container = token.front() == '[' || token.front() == '{';
+        return keep_out({key_begin, container ? end_of_container() : range.end});
     }
 
-    bool read_field(Field which, ondemand::value& value, std::string_view token, ByteRange range) {
-        switch (which) {
+    bool read_field(const KnownField& known, ondemand::value& value, std::string_view token,
+                    ByteRange range) {
+        switch (known.field) {
             case Field::model:
                 return read_model(value, token, range);
             case Field::stream:
-                return read_flag(which, token, facts.stream);
+                return read_flag(known.name, token, facts.stream);
             case Field::stream_options:
                 return read_stream_options(value, token, range);
             case Field::max_tokens:
-            case Field::max_completion_tokens:
-            case Field::max_output_tokens:
-                return read_max_tokens(which, value, token);
+                return read_max_tokens(known.name, value, token);
             case Field::n:
-            case Field::best_of:
-                return read_n(which, value, token);
+                return read_n(known.name, value, token);
             case Field::user:
                 return read_user(value, token);
             case Field::metadata:
+            case Field::litellm_metadata:
                 return token.front() == '{' ? read_metadata(value) : walk(value, 1, Count::nothing);
+            case Field::messages:
+                facts.has_messages = token.front() == '[';
+                return walk(value, 1, Count::text);
+            case Field::text:
+                return walk(value, 1, Count::text);
+            case Field::tools:
+                return walk(value, 1, Count::schema);
+            default:
+                return read_own(known, value, token, range);
+        }
+    }
+
+    /// What is meant for the router alone.
+    bool read_own(const KnownField& known, ondemand::value& value, std::string_view token, ByteRange range) {
+        switch (known.field) {
             case Field::tags:
                 if (token != "null" && token.front() != '[') return fail_tags();
                 return token == "null" || read_tags(value, Tags::strings_only);
             case Field::priority:
                 return read_priority(value, token);
             case Field::timeout:
-                return read_seconds(which, value, token, facts.timeout_seconds);
+                return read_seconds(known.name, value, token, kTimeoutLeast, facts.timeout_seconds);
+            case Field::request_timeout:
+                return read_seconds(known.name, value, token, kTimeoutLeast, request_timeout_);
+            case Field::stream_timeout:
+                return read_seconds(known.name, value, token, kTimeoutLeast, facts.stream_timeout_seconds);
             case Field::max_wait_seconds:
-                return read_seconds(which, value, token, facts.max_wait_seconds);
+                return read_seconds(known.name, value, token, 0, facts.max_wait_seconds);
             case Field::num_retries:
-                return read_num_retries(value, token);
-            case Field::messages:
-                facts.has_messages = token.front() == '[';
-                return walk(value, 1, Count::text);
-            case Field::tools:
-            case Field::functions:
-                return walk(value, 1, Count::schema);
+                return read_small(known.name, value, token, facts.num_retries);
+            case Field::refused:
+                if (token == "null") return true;
+                return fail(
+                    fmt::format("the field '{}' is not supported: {}", known.name, known.why),
+                    known.name);
+            case Field::left_out:
+                return walk(value, 1, Count::nothing);
             default:
-                return walk(value, 1, Count::text);
+                return token == "null" || read_own_fallbacks(known, value, token, range);
         }
+    }
+
+    bool read_own_fallbacks(const KnownField& known, ondemand::value& value, std::string_view token,
+                            ByteRange range) {
+        if (!facts.own_fallbacks) facts.own_fallbacks.emplace();
+        OwnFallbacks& own = *facts.own_fallbacks;
+        switch (known.field) {
+            case Field::fallbacks:
+                return read_lists(known.name, value, token, range, own.anyhow, own.fallbacks.emplace());
+            case Field::context_window_fallbacks:
+                return read_lists(known.name, value, token, range,
+                                  own.context_window.emplace()["*"], *own.context_window);
+            case Field::content_policy_fallbacks:
+                return read_lists(known.name, value, token, range,
+                                  own.content_policy.emplace()["*"], *own.content_policy);
+            case Field::max_fallbacks:
+                return read_small(known.name, value, token, own.max_fallbacks);
+            case Field::disable_fallbacks:
+                return read_flag(known.name, token, own.disabled);
+            case Field::mock_testing_context_fallbacks:
+                return read_pretended(known.name, token, Kind::context_window);
+            case Field::mock_testing_content_policy_fallbacks:
+                return read_pretended(known.name, token, Kind::content_policy);
+            case Field::mock_testing_rate_limit_error:
+                return read_pretended(known.name, token, Kind::rate_limited);
+            default:
+                return read_pretended(known.name, token, Kind::server_error);
+        }
+    }
+
+    bool read_lists(std::string_view name, ondemand::value& value, std::string_view token, ByteRange range,
+                    std::vector<std::string>& anyhow, FallbackLists& lists) {
+        if (!walk(value, 1, Count::nothing)) return false;
+        const std::string_view list = body_.substr(range.begin, end_of_container() - range.begin);
+        if (token.front() == '[' && read_fallbacks(list, anyhow, lists)) return true;
+        return fail(
+            fmt::format(
+                "the field '{}' must be a list of at most {} models: of names, of objects with "
+                "a 'model' alone, or of lists by model group",
+                name, kOwnFallbacksMax),
+            name);
+    }
+
+    bool read_pretended(std::string_view name, std::string_view token, Kind kind) {
+        bool flag = false;
+        if (!read_flag(name, token, flag)) return false;
+        if (flag) facts.own_fallbacks->pretended = kind;
+        return true;
     }
 
     bool read_model(ondemand::value& value, std::string_view token, ByteRange range) {
@@ -164,11 +211,10 @@ class Pass {
         return true;
     }
 
-    bool read_flag(Field which, std::string_view token, bool& flag) {
+    bool read_flag(std::string_view name, std::string_view token, bool& flag) {
         flag = token == "true";
         if (flag || token == "false" || token == "null") return true;
-        return fail(fmt::format("the field '{}' must be true or false", name_of(which)),
-                    name_of(which));
+        return fail(fmt::format("the field '{}' must be true or false", name), name);
     }
 
     bool read_stream_options(ondemand::value& value, std::string_view token, ByteRange range) {
@@ -198,7 +244,7 @@ class Pass {
             found = true;
             std::string_view flag;
             if (!token_of(field.value(), flag)) return false;
-            if (!read_flag(Field::stream_options, flag, facts.include_usage)) return false;
+            if (!read_flag("stream_options", flag, facts.include_usage)) return false;
             facts.usage_place = {offset(flag.data()), offset(flag.data()) + flag.size()};
             facts.usage_text = "true";
         }
@@ -210,48 +256,49 @@ class Pass {
     }
 
     /// A whole number in `token`, or nothing for null.
-    bool read_whole(Field which, ondemand::value& value, std::string_view token,
+    bool read_whole(std::string_view name, ondemand::value& value, std::string_view token,
                     std::optional<std::uint64_t>& number) {
         std::uint64_t found = 0;
         if (token == "null") return true;
         if (!is_json_number(token) || value.get_uint64().get(found) != simdjson::SUCCESS) {
-            return fail(fmt::format("the field '{}' must be a whole number that is not negative",
-                                    name_of(which)),
-                        name_of(which));
+            return fail(
+                fmt::format("the field '{}' must be a whole number that is not negative", name),
+                name);
         }
         number = found;
         return true;
     }
 
-    bool read_max_tokens(Field which, ondemand::value& value, std::string_view token) {
+    bool read_max_tokens(std::string_view name, ondemand::value& value, std::string_view token) {
         std::optional<std::uint64_t> number;
-        if (!read_whole(which, value, token, number)) return false;
+        if (!read_whole(name, value, token, number)) return false;
         if (number) facts.max_tokens = std::max(facts.max_tokens.value_or(0), *number);
         return true;
     }
 
-    bool read_n(Field which, ondemand::value& value, std::string_view token) {
+    bool read_n(std::string_view name, ondemand::value& value, std::string_view token) {
         std::optional<std::uint64_t> number;
-        if (!read_whole(which, value, token, number)) return false;
+        if (!read_whole(name, value, token, number)) return false;
         facts.n = std::max(facts.n, number.value_or(1));
         return true;
     }
 
-    bool read_num_retries(ondemand::value& value, std::string_view token) {
+    /// How often something may be tried.
+    bool read_small(std::string_view name, ondemand::value& value, std::string_view token,
+                    std::optional<std::uint32_t>& small) {
         std::optional<std::uint64_t> number;
-        if (!read_whole(Field::num_retries, value, token, number)) return false;
+        if (!read_whole(name, value, token, number)) return false;
         constexpr std::uint64_t most = 100;
-        if (number) facts.num_retries = static_cast<std::uint32_t>(std::min(*number, most));
+        if (number) small = static_cast<std::uint32_t>(std::min(*number, most));
         return true;
     }
 
-    bool read_number(Field which, ondemand::value& value, std::string_view token,
+    bool read_number(std::string_view name, ondemand::value& value, std::string_view token,
                      std::optional<double>& number) {
         double found = 0;
         if (token == "null") return true;
         if (!is_json_number(token) || value.get_double().get(found) != simdjson::SUCCESS) {
-            return fail(fmt::format("the field '{}' must be a number", name_of(which)),
-                        name_of(which));
+            return fail(fmt::format("the field '{}' must be a number", name), name);
         }
         number = found;
         return true;
@@ -259,19 +306,16 @@ class Pass {
 
     bool read_priority(ondemand::value& value, std::string_view token) {
         std::optional<double> number;
-        if (!read_number(Field::priority, value, token, number)) return false;
+        if (!read_number("priority", value, token, number)) return false;
         if (number) facts.priority = static_cast<std::uint8_t>(std::clamp(*number, 0.0, 255.0));
         return true;
     }
 
-    bool read_seconds(Field which, ondemand::value& value, std::string_view token,
+    bool read_seconds(std::string_view name, ondemand::value& value, std::string_view token, double least,
                       std::optional<double>& seconds) {
-        if (!read_number(which, value, token, seconds)) return false;
-        const double least = which == Field::timeout ? 1e-9 : 0.0;
+        if (!read_number(name, value, token, seconds)) return false;
         if (seconds && !(*seconds >= least)) {
-            return fail(
-                fmt::format("the field '{}' must be a positive number of seconds", name_of(which)),
-                name_of(which));
+            return fail(fmt::format("the field '{}' must be a positive number of seconds", name), name);
         }
         return true;
     }
@@ -285,15 +329,11 @@ class Pass {
         return true;
     }
 
-    /// Where a list ends, which is still to be read.
-    bool end_of_list(ondemand::value& value, std::size_t& end) {
-        ondemand::array array;
-        std::string_view text;
-        if (const auto e = value.get_array().get(array)) return malformed(e);
-        if (const auto e = array.raw_json().get(text)) return malformed(e);
-        if (const auto e = array.reset().error()) return malformed(e);
-        end = offset(text.data()) + trimmed(text).size();
-        return true;
+    /// Where a list or an object ends that has just been read.
+    std::size_t end_of_container() {
+        const char* next = nullptr;  // what follows it: there is always something
+        if (document_.current_location().get(next)) return body_.size();
+        return trimmed(body_.substr(0, offset(next))).size();
     }
 
     enum class Tags : std::uint8_t { strings_only, whatever };
@@ -352,7 +392,11 @@ class Pass {
     /// Marks a member as the router's own. One comma goes with it: the one behind it as long as
     /// nothing that stays came before, the one in front of it afterwards; so no comma is taken
     /// twice.
-    void keep_out(ByteRange member) {
+    bool keep_out(ByteRange member) {
+        if (facts.own_fields.size() == kOwnFieldsMax) {
+            return fail(fmt::format("more than {} fields are meant for the router alone", kOwnFieldsMax),
+                        "request_body");
+        }
         if (facts.has_members) {
             while (member.begin > 0 && body_[member.begin - 1] != ',') --member.begin;
             if (member.begin > 0) --member.begin;
@@ -361,92 +405,14 @@ class Pass {
             while (next < body_.size() && is_space(body_[next])) ++next;
             if (next < body_.size() && body_[next] == ',') member.end = next + 1;
         }
-        facts.own_fields[facts.own_fields_count++] = member;
-    }
-
-    /// Checks a value to its last byte, and counts its text.
-    bool walk(ondemand::value& value, int depth, Count count, bool media = false) {
-        if (depth > kJsonDepthMax) {
-            return fail_json(fmt::format("nested deeper than {} levels", kJsonDepthMax));
-        }
-        std::string_view token;
-        if (!token_of(value, token)) return false;
-        switch (token.front()) {
-            case '{':
-                return walk_object(value, depth, count);
-            case '[':
-                return walk_array(value, depth, count);
-            case '"':
-                return walk_string(value, token, count, media);
-            default:
-                break;
-        }
-        if (token == "true" || token == "false" || token == "null") return true;
-        if (!is_json_number(token)) return fail_json("a value is not valid JSON");
-        if (count == Count::text) facts.prompt_bytes += kBytesPerTokenId;
+        facts.own_fields.push_back(member);
         return true;
     }
 
-    bool walk_object(ondemand::value& value, int depth, Count count) {
-        ondemand::object object;
-        if (const auto e = value.get_object().get(object)) return malformed(e);
-        for (auto result : object) {
-            ondemand::field field;
-            std::string_view key;
-            if (const auto e = std::move(result).get(field)) return malformed(e);
-            if (const auto e = field.unescaped_key().get(key)) return malformed(e);
-            if (count == Count::schema) facts.prompt_bytes += key.size();
-            const bool media = count == Count::text && is_media_key(key);
-            if (!walk(field.value(), depth + 1, count, media)) return false;
-        }
-        return true;
-    }
-
-    bool walk_array(ondemand::value& value, int depth, Count count) {
-        ondemand::array array;
-        if (const auto e = value.get_array().get(array)) return malformed(e);
-        for (auto result : array) {
-            ondemand::value item;
-            if (const auto e = std::move(result).get(item)) return malformed(e);
-            if (!walk(item, depth + 1, count)) return false;
-        }
-        return true;
-    }
-
-    bool walk_string(ondemand::value& value, std::string_view token, Count count, bool media) {
-        if (token.size() < 2 || token.back() != '"') return fail_json("a string is not closed");
-        // Taken, not left to be skipped: skipping would take "a":"b":1 for a key with a value.
-        if (const auto e = value.get_raw_json_string().error()) return malformed(e);
-        const auto bytes = unescaped_bytes(token.substr(1, token.size() - 2));
-        if (!bytes) return fail_json("a string has a malformed escape");
-        if (count != Count::nothing)
-            facts.prompt_bytes += media ? std::min(*bytes, kMediaPartBytes) : *bytes;
-        return true;
-    }
-
-    /// The first token of a value, without white space behind it; never empty, and it may begin a
-    /// value.
-    bool token_of(ondemand::value& value, std::string_view& token) {
-        token = trimmed(value.raw_json_token());
-        constexpr std::string_view starts = "{[\"-0123456789tfn";
-        return (!token.empty() && starts.find(token.front()) != std::string_view::npos) ||
-               fail_json("a value is missing");
-    }
-
-    std::size_t offset(const char* at) const { return static_cast<std::size_t>(at - body_.data()); }
-
-    bool fail(std::string message, std::string_view param) {
-        bad = {std::move(message), param};
-        return false;
-    }
-    bool fail_json(std::string_view why) {
-        return fail(fmt::format("Invalid JSON payload: {}", why), "request_body");
-    }
-    bool malformed(error_code e) { return fail_json(simdjson::error_message(e)); }
-
-    std::string_view body_;
     ModelIn where_;
-    std::array<bool, static_cast<std::size_t>(Field::other)> seen_{};
+    ondemand::document document_;
+    std::optional<double> request_timeout_;
+    std::array<bool, FieldsByLength::kCount> seen_{};
 };
 
 }  // namespace

@@ -8,7 +8,6 @@
 // Thread safety: a RequestReader belongs to one thread; everything else is values.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "router/api_error.hpp"
+#include "router/own_fallbacks.hpp"
 
 namespace weir::router {
 
@@ -30,7 +30,7 @@ struct ByteRange {
 };
 
 /// The most fields of a body that are meant for the router alone; see RequestFacts::own_fields.
-inline constexpr std::size_t kOwnFieldsMax = 5;
+inline constexpr std::size_t kOwnFieldsMax = 16;
 
 /// The most tags that a request may have.
 inline constexpr std::size_t kTagsMax = 32;
@@ -63,12 +63,12 @@ struct RequestFacts {
     // Fields for the router, which an upstream would refuse; `splice` leaves them out.
     std::optional<std::uint8_t> priority;   ///< 0 .. 255, lower first; values beyond are clamped
     std::optional<double> timeout_seconds;  ///< "timeout", > 0
-    std::optional<double> stream_timeout_seconds{};  ///< said by the request's head, > 0; for streams
+    std::optional<double> stream_timeout_seconds;  ///< "stream_timeout", > 0; goes before, for streams
     std::optional<double>
         max_wait_seconds;  ///< "max_wait_seconds", >= 0: how long to wait for capacity
-    std::optional<std::uint32_t> num_retries;           ///< "num_retries", 0 .. 100
-    std::array<ByteRange, kOwnFieldsMax> own_fields{};  ///< whole members with one comma, in order
-    std::size_t own_fields_count = 0;
+    std::optional<std::uint32_t> num_retries;   ///< "num_retries", 0 .. 100
+    std::optional<OwnFallbacks> own_fallbacks;  ///< "fallbacks" and the like
+    std::vector<ByteRange> own_fields;  ///< whole members with one comma, in order; at most kOwnFieldsMax
 
     std::size_t members_begin = 0;  ///< just after the opening brace
     bool has_members = false;       ///< whether anything but own fields is in the object

@@ -11,69 +11,147 @@
 
 namespace weir::router {
 
-/// The fields that are acted upon; each may occur once.
+/// What is made of a field. Each name may occur once.
 enum class Field : std::uint8_t {
     model,
     stream,
     stream_options,
     max_tokens,
-    max_completion_tokens,
-    max_output_tokens,
     n,
-    best_of,
     user,
     metadata,
+    text,      ///< of the prompt
+    messages,  ///< likewise
+    tools,     ///< likewise: names count like values
+    // Meant for the router alone:
     tags,
+    litellm_metadata,
     priority,
     timeout,
+    request_timeout,
+    stream_timeout,
     max_wait_seconds,
     num_retries,
-    messages,
-    prompt,
-    input,
-    instructions,
-    system,
-    tools,
-    functions,
-    other,
+    fallbacks,
+    context_window_fallbacks,
+    content_policy_fallbacks,
+    disable_fallbacks,
+    max_fallbacks,
+    mock_testing_fallbacks,
+    mock_testing_context_fallbacks,
+    mock_testing_content_policy_fallbacks,
+    mock_testing_rate_limit_error,
+    left_out,  ///< LiteLLM's own, without effect here
+    refused,   ///< LiteLLM's own, and to do without what it asks for would be wrong
+    other,     ///< the upstream's affair
 };
-inline constexpr std::array<std::string_view, static_cast<std::size_t>(Field::other)> kFieldNames = {
-    "model",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "max_output_tokens",
-    "n",
-    "best_of",
-    "user",
-    "metadata",
-    "tags",
-    "priority",
-    "timeout",
-    "max_wait_seconds",
-    "num_retries",
-    "messages",
-    "prompt",
-    "input",
-    "instructions",
-    "system",
-    "tools",
-    "functions"};
-
-inline Field field_of(std::string_view key) noexcept {
-    const auto* const at = std::find(kFieldNames.begin(), kFieldNames.end(), key);
-    return static_cast<Field>(at - kFieldNames.begin());
-}
-
-inline std::string_view name_of(Field field) noexcept {
-    return kFieldNames[static_cast<std::size_t>(field)];
-}
 
 /// Meant for the router alone: not passed on.
-constexpr bool is_own(Field field) noexcept {
-    return field == Field::priority || field == Field::timeout || field == Field::max_wait_seconds ||
-           field == Field::num_retries || field == Field::tags;
-}
+constexpr bool is_own(Field field) noexcept { return field >= Field::tags && field < Field::other; }
+
+struct KnownField {
+    std::string_view name;
+    Field field = Field::other;
+    std::string_view why{};  ///< it has no effect, or is refused
+};
+
+/// Reasons that several fields have.
+namespace why {
+inline constexpr std::string_view kNoCache = "answers are not cached";
+inline constexpr std::string_view kNoCallbacks =
+    "there are no callbacks; /metrics and the access log are built in";
+inline constexpr std::string_view kUnchanged = "bodies pass through unchanged";
+inline constexpr std::string_view kNoMocks = "mock answers come from weir-fake-server";
+inline constexpr std::string_view kNoChoice = "clients cannot choose the upstream's address or key";
+}  // namespace why
+
+inline constexpr auto kKnownFields = std::to_array<KnownField>({
+    {"model", Field::model},
+    {"stream", Field::stream},
+    {"stream_options", Field::stream_options},
+    {"max_tokens", Field::max_tokens},
+    {"max_completion_tokens", Field::max_tokens},
+    {"max_output_tokens", Field::max_tokens},
+    {"n", Field::n},
+    {"best_of", Field::n},
+    {"user", Field::user},
+    {"metadata", Field::metadata},
+    {"prompt", Field::text},
+    {"input", Field::text},
+    {"instructions", Field::text},
+    {"system", Field::text},
+    {"messages", Field::messages},
+    {"tools", Field::tools},
+    {"functions", Field::tools},
+    {"tags", Field::tags},
+    {"litellm_metadata", Field::litellm_metadata},
+    {"priority", Field::priority},
+    {"timeout", Field::timeout},
+    {"request_timeout", Field::request_timeout},
+    {"stream_timeout", Field::stream_timeout},
+    {"max_wait_seconds", Field::max_wait_seconds},
+    {"num_retries", Field::num_retries},
+    {"fallbacks", Field::fallbacks},
+    {"context_window_fallbacks", Field::context_window_fallbacks},
+    {"content_policy_fallbacks", Field::content_policy_fallbacks},
+    {"disable_fallbacks", Field::disable_fallbacks},
+    {"max_fallbacks", Field::max_fallbacks},
+    {"mock_testing_fallbacks", Field::mock_testing_fallbacks},
+    {"mock_testing_context_fallbacks", Field::mock_testing_context_fallbacks},
+    {"mock_testing_content_policy_fallbacks", Field::mock_testing_content_policy_fallbacks},
+    {"mock_testing_rate_limit_error", Field::mock_testing_rate_limit_error},
+    {"cache", Field::left_out, why::kNoCache},
+    {"caching", Field::left_out, why::kNoCache},
+    {"ttl", Field::left_out, why::kNoCache},
+    {"no-log", Field::left_out, why::kNoCallbacks},
+    {"litellm_call_id", Field::left_out, why::kNoCallbacks},
+    {"litellm_session_id", Field::left_out, why::kNoCallbacks},
+    {"litellm_trace_id", Field::left_out, why::kNoCallbacks},
+    {"drop_params", Field::left_out, why::kUnchanged},
+    {"additional_drop_params", Field::left_out, why::kUnchanged},
+    {"allowed_openai_params", Field::left_out, why::kUnchanged},
+    {"merge_reasoning_content_in_choices", Field::left_out, why::kUnchanged},
+    {"max_retries", Field::left_out, "see num_retries"},
+    {"mock_response", Field::refused, why::kNoMocks},
+    {"mock_tool_calls", Field::refused, why::kNoMocks},
+    {"mock_timeout", Field::refused, why::kNoMocks},
+    {"mock_delay", Field::refused, why::kNoMocks},
+    {"guardrails", Field::refused, "there are no Python hooks"},
+    {"api_base", Field::refused, why::kNoChoice},
+    {"base_url", Field::refused, why::kNoChoice},
+    {"api_key", Field::refused, why::kNoChoice},
+});
+
+/// A body has many fields that are not known: each is compared with the names of its own length only.
+class FieldsByLength {
+ public:
+    constexpr FieldsByLength() {
+        std::sort(sorted_.begin(), sorted_.end(), [](const KnownField& a, const KnownField& b) {
+            return a.name.size() < b.name.size();
+        });
+        for (const KnownField& known : sorted_) ++first_[known.name.size() + 1];
+        for (std::size_t i = 1; i < first_.size(); ++i) {
+            first_[i] = static_cast<std::uint8_t>(first_[i] + first_[i - 1]);
+        }
+    }
+
+    static constexpr std::size_t kCount = kKnownFields.size();
+
+    /// Its number, or kCount if it is not known.
+    constexpr std::size_t find(std::string_view key) const noexcept {
+        if (key.size() > kLongest) return kCount;
+        for (std::size_t i = first_[key.size()]; i < first_[key.size() + 1]; ++i) {
+            if (sorted_[i].name == key) return i;
+        }
+        return kCount;
+    }
+    constexpr const KnownField& operator[](std::size_t number) const noexcept { return sorted_[number]; }
+
+ private:
+    static constexpr std::size_t kLongest = 40;
+    std::array<KnownField, kCount> sorted_ = kKnownFields;
+    std::array<std::uint8_t, kLongest + 2> first_{};  // by length: where those names begin
+};
+inline constexpr FieldsByLength kFieldsByLength;
 
 }  // namespace weir::router

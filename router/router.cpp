@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
 #include "router/call.hpp"
+#include "router/feedback.hpp"
+#include "router/multipart.hpp"
 #include "router/random.hpp"
 #include "router/wildcard.hpp"
 
@@ -16,6 +20,40 @@ shm::SegmentOptions segment_options(const WeirSettings& settings) {
     options.name = settings.segment;
     options.size_bytes = settings.segment_size;
     return options;
+}
+
+shm::Nanos unix_now() {
+    return std::chrono::duration_cast<shm::Nanos>(std::chrono::system_clock::now().time_since_epoch());
+}
+
+Reply to_reply(const ApiError& error) {
+    Reply reply;
+    reply.status = error.status;
+    reply.body = to_json(error);
+    reply.content_type = "application/json";
+    reply.retry_after = error.retry_after;
+    return reply;
+}
+
+/// What there is to tell of a call, however it ended.
+Reply with_story(const Call& call, Reply reply) {
+    if (call.deployment()) reply.deployment_id = call.deployment()->config().id;
+    reply.group = call.group();
+    reply.usage = call.usage();
+    reply.effort = call.effort();
+    return reply;
+}
+
+Reply to_reply(const Call& call, const ApiError& error) { return with_story(call, to_reply(error)); }
+
+Reply to_reply(const Call& call, std::string text) {
+    Reply reply;
+    reply.status = call.answer().status();
+    reply.body = std::move(text);
+    reply.fields = call.answer().fields();
+    reply.content_type = reply.fields.get("content-type");
+    reply.retry_after = read_feedback(reply.fields, unix_now()).retry_after;
+    return with_story(call, std::move(reply));
 }
 
 /// Dead processes are looked for this often; their share of the in-flight gauges is then free.
@@ -106,6 +144,12 @@ std::string_view Router::resolve(std::string_view model) const {
     return target.group->deployments.front()->config().model_name;
 }
 
+std::string_view Router::meaning(std::string_view model) const {
+    if (find(model).group == nullptr) return {};
+    const auto alias = config_.model_group_alias.find(model);
+    return alias != config_.model_group_alias.end() ? std::string_view(alias->second.group) : model;
+}
+
 Router::Target Router::find(std::string_view model) const {
     if (model.empty()) return {};  // a group named * would take it
     if (const auto alias = config_.model_group_alias.find(model); alias != config_.model_group_alias.end()) {
@@ -183,40 +227,34 @@ shm::Nanos Router::cooled_down_at(const Group& group, const TagFilter& tags) con
     return soonest;
 }
 
-Task<Reply> Router::complete(std::string body, std::string endpoint) {
-    Reply reply;
-    reply.content_type = "application/json";
-    const auto read = reader_.read(body);
-    if (const auto* bad = std::get_if<BadRequest>(&read)) {
-        reply.status = 400;
-        reply.body = to_json(to_error(*bad));
-        co_return reply;
-    }
+Task<Reply> Router::complete(std::string body, CompleteOptions options) {
+    const bool form = is_form(options.content_type);
+    const auto read = form ? read_form(body, options.content_type) : reader_.read(body);
+    if (const auto* bad = std::get_if<BadRequest>(&read)) co_return to_reply(to_error(*bad));
     Request request;
-    request.endpoint = endpoint;
+    request.endpoint = options.endpoint;
     request.body = body;
     request.facts = &std::get<RequestFacts>(read);
+    request.content_type = options.content_type;
+    request.json = !form;
+    request.generates = generates_text(options.endpoint);
+    request.request_id = options.request_id;
+    request.caller = options.caller;
+    request.max_wait = options.max_wait;
     Call call(*this, request);
     co_await call.start();
-    if (call.deployment()) reply.deployment_id = call.deployment()->config().id;
+    std::string text;
     while (!call.error()) {
         for (const asio::const_buffer& piece : call.pieces()) {
-            reply.body.append(static_cast<const char*>(piece.data()), piece.size());
+            text.append(static_cast<const char*>(piece.data()), piece.size());
         }
-        if (call.answer().done()) {
-            reply.status = call.answer().status();
-            reply.content_type = call.answer().fields().get("content-type");
-            co_return reply;
-        }
+        if (call.answer().done()) co_return to_reply(call, std::move(text));
         if (const auto failure = co_await call.next(); failure != TransportError::none) {
-            reply.status = 502;
-            reply.body = to_json({502, std::string(to_string(failure)), "api_connection_error", {}, {}});
-            co_return reply;
+            const ApiError error{502, std::string(to_string(failure)), "api_connection_error", {}, {}};
+            co_return to_reply(call, error);
         }
     }
-    reply.status = call.error()->status;
-    reply.body = to_json(*call.error());
-    co_return reply;
+    co_return to_reply(call, *call.error());
 }
 
 }  // namespace weir::router

@@ -9,6 +9,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include "router/placement.hpp"
 #include "router/pulse.hpp"
 #include "router/redis/coordination.hpp"
+#include "router/reply.hpp"
 #include "router/request.hpp"
 #include "router/strategy.hpp"
 #include "router/wait_room.hpp"
@@ -28,12 +30,14 @@
 
 namespace weir::router {
 
-/// An answer read whole.
-struct Reply {
-    unsigned status = 0;
-    std::string body;
-    std::string content_type;
-    std::string deployment_id;  ///< empty if no deployment was asked
+/// How a request is sent, besides what its body says. Views, and what `caller` refers to, must stay
+/// good until the answer is there.
+struct CompleteOptions {
+    std::string_view endpoint = "/chat/completions";     ///< below api_base
+    std::string_view content_type = "application/json";  ///< or multipart/form-data with its boundary
+    CallerLimits caller{};  ///< of whoever asks: charged together with the deployment's, or not at all
+    std::optional<shm::Nanos> max_wait{};  ///< for capacity; goes before what the body says
+    std::string_view request_id{};         ///< told to the upstream, if not empty
 };
 
 /// What decides alike in a Router: given, so that a test can repeat it.
@@ -55,9 +59,9 @@ class Router {
     void start();
     void stop() noexcept;
 
-    /// Sends one JSON request to a deployment of the model that it names and reads the answer whole.
-    /// A refusal or failure is a Reply too, in OpenAI's error shape. For pieces as they come: Call.
-    Task<Reply> complete(std::string body, std::string endpoint = "/chat/completions");
+    /// Sends one request to a deployment of the model that it names and reads the answer whole. A refusal
+    /// or failure is a Reply too, in OpenAI's error shape. For pieces as they come: Call.
+    Task<Reply> complete(std::string body, CompleteOptions options = {});
 
     /// The group that `model` means: a group's name, an alias, the id of a deployment in it, or a name that
     /// a wildcard takes (the longest that does). Empty if there is none.
@@ -102,6 +106,8 @@ class Router {
         std::string_view part;         // what the group's '*' took of the name
     };
     Target find(std::string_view model) const;
+    /// `model`, or what it is an alias of; empty if it is nothing.
+    std::string_view meaning(std::string_view model) const;
 
     void index_groups();
     Upstream& upstream_for(const Url& url);

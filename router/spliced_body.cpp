@@ -32,8 +32,7 @@ SplicedBody splice(std::string_view body, const RequestFacts& facts, std::string
     } else {
         edits[count++] = {facts.model_value, {model_json}};
     }
-    for (std::size_t i = 0; i < facts.own_fields_count; ++i)
-        edits[count++] = {facts.own_fields[i], {}};
+    for (const ByteRange& own : facts.own_fields) edits[count++] = {own, {}};
     for (std::size_t i = 1; i < count; ++i) {  // a handful, nearly in order, stable
         for (std::size_t j = i; j > 0 && edits[j].place.begin < edits[j - 1].place.begin; --j) {
             std::swap(edits[j], edits[j - 1]);

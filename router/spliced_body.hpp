@@ -24,7 +24,8 @@ class SplicedBody {
     /// Adds a piece; empty ones are left out.
     void add(std::string_view piece) noexcept;
 
-    static constexpr std::size_t kPiecesMax = 20;
+    /// One before each edit and one at the end; the model's name may be three.
+    static constexpr std::size_t kPiecesMax = kOwnFieldsMax + 8;
 
  private:
     std::array<std::string_view, kPiecesMax> pieces_{};

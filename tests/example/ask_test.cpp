@@ -33,14 +33,26 @@ TEST_CASE("the example asks a model, and its processes keep one limit together")
     const weir::shm::test::ScratchName scratch;
     const auto file = std::filesystem::temp_directory_path() / (scratch.name + ".yaml");
     std::ofstream(file) << "model_list:\n"
-                           "  - {model_name: m, litellm_params: {model: openai/gpt, rpm: 2, api_base: '"
+                           "  - {model_name: m, litellm_params: {model: openai/gpt, rpm: 4, api_base: '"
                         << upstream.base() << "'}}\nweir_settings: {segment: " << scratch.name << "}\n";
-    const std::string command = std::string(WEIR_EXAMPLE) + " " + file.string() + " m 'What is \"it\"?' 2>&1";
-    CHECK(output_of(command).second.find("chatcmpl-") != std::string::npos);
-    CHECK(output_of(command).first == 0);
-    const auto [code, text] = output_of(command);
-    CHECK(code == 1);
-    CHECK(text.find("allows 2 requests in 60 s") != std::string::npos);
-    CHECK(upstream.arrivals() == 2);
+    const auto ask = [&](const std::string& who) {
+        return output_of(std::string(WEIR_EXAMPLE) + " " + file.string() + " m " + who +
+                         " 'What is \"it\"?' 2>&1");
+    };
+    for (int i = 0; i < 3; ++i) {
+        const auto [code, text] = ask("ann");
+        CHECK(code == 0);
+        CHECK(text.find("chatcmpl-") != std::string::npos);
+    }
+    const auto refused = [&](const std::string& who, const std::string& reason) {
+        const auto [code, text] = ask(who);
+        CHECK(code == 1);
+        CHECK(text.find(reason) != std::string::npos);
+        CHECK(text.find("ask again in ") != std::string::npos);
+    };
+    refused("ann", "asker 'ann' allows 3 requests in 60 s");
+    CHECK(ask("bob").first == 0);
+    refused("bob", "allows 4 requests in 60 s");
+    CHECK(upstream.arrivals() == 4);
     std::filesystem::remove(file);
 }

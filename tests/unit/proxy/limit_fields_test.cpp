@@ -28,16 +28,6 @@ TEST_CASE("durations are written as Go writes them, rounded up to milliseconds")
     CHECK(go_duration(-5s) == "0ms");
 }
 
-TEST_CASE("waits are plain numbers of seconds up to a day") {
-    CHECK(parse_seconds("0") == shm::Nanos(0));
-    CHECK(parse_seconds("2.5") == shm::Nanos(2500ms));
-    CHECK(parse_seconds("86400") == shm::Nanos(24h));
-    for (const char* wrong : {"", "x", "1s", "-1", "86401", "nan", "inf", " 1", "1 "}) {
-        CAPTURE(wrong);
-        CHECK_FALSE(parse_seconds(wrong).has_value());
-    }
-}
-
 TEST_CASE("a deployment's limits go by OpenAI's names, a caller's by LiteLLM's") {
     const shm::test::ScratchName scratch;
     shm::Segment segment = shm::Segment::open(scratch.options(4u << 20));

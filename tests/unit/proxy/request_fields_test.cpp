@@ -36,6 +36,7 @@ TEST_CASE("the head may say how a request is to be treated, and goes before the 
                  {"x-litellm-stream-timeout", "2"},
                  {"x-litellm-num-retries", "0"},
                  {"x-litellm-tags", " a, b ,,c"},
+                 {"x-weir-max-wait", "2.5"},
                  {"x-litellm-", "x"},
                  {"x-litellm-other", "x"}},
                 facts)
@@ -43,7 +44,16 @@ TEST_CASE("the head may say how a request is to be treated, and goes before the 
     CHECK(facts.timeout_seconds == 1.5);
     CHECK(facts.stream_timeout_seconds == 2.0);
     CHECK(facts.num_retries == 0u);
+    CHECK(facts.max_wait_seconds == 2.5);
     CHECK(facts.tags == std::vector<std::string>{"of-body", "a", "b", "c"});
+}
+
+TEST_CASE("a wait may be none, and up to a day") {
+    router::RequestFacts facts;
+    CHECK(applied({{"x-weir-max-wait", "0"}}, facts).empty());
+    CHECK(facts.max_wait_seconds == 0.0);
+    CHECK(applied({{"X-Weir-Max-Wait", "86400"}}, facts).empty());
+    CHECK(facts.max_wait_seconds == 86400.0);
 }
 
 TEST_CASE("without such fields nothing changes") {
@@ -64,6 +74,9 @@ TEST_CASE("what is no number, or too many, is refused and named") {
                                            {"x-litellm-timeout", "1s"},
                                            {"x-litellm-timeout", "1e9"},
                                            {"x-litellm-stream-timeout", "0"},
+                                           {"x-weir-max-wait", "soon"},
+                                           {"x-weir-max-wait", "-1"},
+                                           {"x-weir-max-wait", "86401"},
                                            {"x-litellm-num-retries", "-1"},
                                            {"x-litellm-num-retries", "101"},
                                            {"x-litellm-num-retries", "1.5"}}) {

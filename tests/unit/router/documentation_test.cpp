@@ -6,6 +6,7 @@
 #include <string>
 
 #include "router/config_sections.hpp"
+#include "router/request_field.hpp"
 
 using namespace weir::router;
 
@@ -99,4 +100,26 @@ TEST_CASE("every setting of LiteLLM's is known, and said to work or not to") {
         ++count;
     }
     CHECK(count > 900);
+}
+
+TEST_CASE("every field of a body that is meant for the router is documented") {
+    const std::string config = read("config.md");
+    const std::string litellm = read("litellm.md");
+    const auto begin = litellm.find("### Fields of a request's body");
+    REQUIRE(begin != std::string::npos);
+    const auto part = litellm.substr(begin);
+    for (const KnownField& known : kKnownFields) {
+        if (!is_own(known.field)) continue;
+        CAPTURE(known.name);
+        const std::string quoted = "`" + std::string(known.name) + "`";
+        if (known.why.empty()) {
+            CHECK(config.find(quoted) != std::string::npos);
+            continue;
+        }
+        const auto line = part.find(quoted);
+        REQUIRE(line != std::string::npos);
+        const auto row = part.substr(line, part.find('\n', line) - line);
+        CHECK(row.find(known.why) != std::string::npos);
+        CHECK((row.find("400") != std::string::npos) == (known.field == Field::refused));
+    }
 }

@@ -14,8 +14,10 @@ FallbackRules rules() {
     return r;
 }
 
+std::string_view itself(std::string_view name) { return name; }
+
 std::vector<std::string> all(const FallbackRules& r, const std::string& first, Kind kind) {
-    FallbackPlan plan(r, {first, first});
+    FallbackPlan plan(r, {first, first}, itself);
     std::vector<std::string> groups;
     NamedGroup failed{first, first};
     for (;;) {
@@ -54,14 +56,14 @@ TEST_CASE("without rules there is nowhere to go") {
 TEST_CASE("a list by the name that was asked for comes before the group's, and neither leads back") {
     FallbackRules r;
     r.fallbacks = {{"alias", {"a", "x"}}, {"a", {"alias", "y"}}, {"b", {"z"}}};
-    FallbackPlan by_name(r, {"alias", "a"});
+    FallbackPlan by_name(r, {"alias", "a"}, itself);
     CHECK(by_name.next({"alias", "a"}, Kind::server_error) == "x");
     CHECK(by_name.next({"x", "x"}, Kind::server_error).empty());
-    FallbackPlan by_group(r, {"w/model", "b"});
+    FallbackPlan by_group(r, {"w/model", "b"}, itself);
     CHECK(by_group.next({"w/model", "b"}, Kind::server_error) == "z");
     FallbackRules own;
     own.fallbacks = {{"*", {"a"}}};
-    CHECK_FALSE(FallbackPlan(own, {"alias", "a"}).has_next({"alias", "a"}, Kind::rate_limited));
+    CHECK_FALSE(FallbackPlan(own, {"alias", "a"}, itself).has_next({"alias", "a"}, Kind::rate_limited));
 }
 
 TEST_CASE("max_fallbacks bounds a request") {
@@ -77,4 +79,20 @@ TEST_CASE("circles end") {
     r.fallbacks = {{"a", {"a", "b"}}, {"b", {"a", "b", "c"}}, {"c", {"b"}}};
     r.max_fallbacks = 100;
     CHECK(all(r, "a", Kind::server_error) == Groups{"b", "c"});
+}
+
+TEST_CASE("a group is tried once, by whichever of its names") {
+    FallbackRules r;
+    r.fallbacks = {{"*", {"also-a", "b", "nothing", "also-b", "c"}}};
+    const auto meaning = [](std::string_view name) -> std::string_view {
+        if (name == "also-a") return "a";
+        if (name == "also-b") return "b";
+        return name == "nothing" ? std::string_view() : name;
+    };
+    FallbackPlan plan(r, {"a", "a"}, meaning);
+    CHECK(plan.next({"a", "a"}, Kind::server_error) == "b");
+    CHECK(plan.has_next({"b", "b"}, Kind::server_error));
+    CHECK(plan.next({"b", "b"}, Kind::server_error) == "c");
+    CHECK_FALSE(plan.has_next({"c", "c"}, Kind::server_error));
+    CHECK(plan.next({"c", "c"}, Kind::server_error).empty());
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "router/json_text.hpp"
+#include "router/request_field.hpp"
 #include "router/spliced_body.hpp"
 
 using namespace weir::router;
@@ -245,6 +246,56 @@ TEST_CASE("tags are read from the body and from its metadata, and only the body'
     for (std::size_t i = 0; i < kTagsMax; ++i) many.insert(many.size() - 1, R"(,"t")");
     CHECK(std::holds_alternative<BadRequest>(read_request(many + "}")));
     CHECK(std::holds_alternative<BadRequest>(read_request(R"({"model":"m","metadata":{"tags":["a"x]}})")));
+}
+
+TEST_CASE("what is LiteLLM's own is left out, or refused where to do without it would be wrong") {
+    CHECK(
+        spliced(
+            R"({"cache":{"no-cache":true},"model":"m","no-log":true , "fallbacks":[{"a":["b"]}],"x":1})") ==
+        R"({"model":"new" ,"x":1})");
+    CHECK(spliced(R"({"model":"m","litellm_metadata":{"tags":["a"]},"timeout":1})") == R"({"model":"new"})");
+    CHECK(facts_of(R"({"model":"m","litellm_metadata":{"tags":["a"]}})").tags ==
+          std::vector<std::string>{"a"});
+    for (const KnownField& known : kKnownFields) {
+        CAPTURE(known.name);
+        const std::string body = R"({"model":"m",")" + std::string(known.name) + R"(":[]})";
+        if (known.field == Field::refused) CHECK(refused(body).param == known.name);
+        if (known.field == Field::left_out) CHECK(spliced(body) == R"({"model":"new"})");
+        if (is_own(known.field)) {
+            CHECK(spliced(R"({"model":"m",")" + std::string(known.name) + R"(":null})") ==
+                  R"({"model":"new"})");
+        }
+        CHECK(kFieldsByLength[kFieldsByLength.find(known.name)].field == known.field);
+    }
+    CHECK(kFieldsByLength.find("modem") == FieldsByLength::kCount);
+    CHECK(kFieldsByLength.find(std::string(100, 'x')) == FieldsByLength::kCount);
+    CHECK(kFieldsByLength.find("") == FieldsByLength::kCount);
+    std::string many = R"({"model":"m")";
+    for (const KnownField& known : kKnownFields) {
+        if (is_own(known.field)) many += R"(,")" + std::string(known.name) + R"(":null)";
+    }
+    CHECK(refused(many + "}").message.find("meant for the router alone") != std::string::npos);
+}
+
+TEST_CASE("as many of the router's fields as may be are left out of one body") {
+    std::string body = R"({"model":"m","a":1)";
+    std::size_t count = 0;
+    for (const KnownField& known : kKnownFields) {
+        if (!is_own(known.field) || count == kOwnFieldsMax) continue;
+        ++count;
+        body += R"(,")" + std::string(known.name) + R"(":null,"x)" + std::to_string(count) + "\":1";
+    }
+    const auto sent = json::parse(spliced(body + R"(,"stream":true,"stream_options":{}})", true));
+    CHECK(sent.size() == 4 + kOwnFieldsMax);
+    CHECK(sent.at("stream_options").at("include_usage") == true);
+}
+
+TEST_CASE("a timeout for streams, and either name for any other") {
+    const auto facts = facts_of(R"({"model":"m","stream_timeout":2.5,"request_timeout":9})");
+    CHECK(facts.stream_timeout_seconds == 2.5);
+    CHECK(facts.timeout_seconds == 9);
+    CHECK(facts_of(R"({"model":"m","request_timeout":9,"timeout":3})").timeout_seconds == 3);
+    CHECK(refused(R"({"model":"m","stream_timeout":0})").param == "stream_timeout");
 }
 
 TEST_CASE("every order of members splices to valid JSON without the router's fields") {

@@ -138,7 +138,12 @@ TEST_CASE("A request that waits is answered when the window comes back, and its 
     CHECK(upstream.arrivals().size() == 3);
     const std::string at_once = kKey + std::string("x-weir-max-wait: 0\r\n");
     const RawAnswer hasty = proxy.client().post(way.target, kChat, at_once);
-    if (std::chrono::steady_clock::now() - began < 3 * kWindow) CHECK(hasty.status == 429);
+    const RawAnswer hasty_body =
+        proxy.client().post(way.target, R"({"model":"gpt","max_wait_seconds":0,"messages":[]})", kKey);
+    if (std::chrono::steady_clock::now() - began < 3 * kWindow) {
+        CHECK(hasty.status == 429);
+        CHECK(hasty_body.status == 429);
+    }
 }
 
 TEST_CASE("Requests in flight are limited by every scope, named, and freed when a client leaves") {
@@ -195,6 +200,43 @@ TEST_CASE("A key may be blocked, expired, confined to models or have names of it
     CHECK(Json::parse(denied.body)["error"]["type"] == "key_model_access_denied");
     CHECK(ask(proxy, "sk-alias", R"({"model":"fast","messages":[]})").status == 200);
     CHECK(ask(proxy, "sk-fresh", R"({"model":"fast","messages":[]})").status == 400);
+}
+
+TEST_CASE("A request's own fallbacks are confined to the models of its key, too") {
+    Upstream upstream;
+    const std::string other = R"(
+  - model_name: other
+    litellm_params: {model: openai/other, api_base: "{upstream}"}
+router_settings:)";
+    std::string config = configured("", "  keys: [{name: gpt only, key: sk-gpt, models: [gpt]}]\n");
+    const std::string place = "\nrouter_settings:";
+    config.replace(config.find(place), place.size(), other);
+    Proxy proxy(config, upstream.url());
+    const std::string body =
+        R"({"model":"gpt","messages":[],"mock_testing_fallbacks":true,"fallbacks":["other"]})";
+    const RawAnswer answered = ask(proxy, "sk-test", body);
+    CHECK(answered.status == 200);
+    CHECK(answered.field("x-litellm-model-group") == "other");
+    CHECK(answered.field("x-litellm-attempted-fallbacks") == "1");
+    CHECK(ask(proxy, "sk-gpt", body).status == 403);
+    CHECK(upstream.arrivals().size() == 1);
+}
+
+TEST_CASE("A request's head sets its timeout, its retries and its tags") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    RawClient client = proxy.client();
+    const auto status = [&](const std::string& field, const char* body = kChat) {
+        return client.post("/v1/chat/completions", body, kKey + field + "\r\n").status;
+    };
+    upstream.script(R"([{"stall_ms":60000}])");
+    CHECK(status("x-litellm-timeout: 0.2") == 408);
+    upstream.script(R"([{"stall_ms":60000}])");
+    CHECK(status("x-litellm-stream-timeout: 0.2", kStream) == 408);
+    upstream.script(R"([{"status":500}])");
+    CHECK(status("x-litellm-num-retries: 1") == 200);
+    CHECK(status("x-litellm-num-retries: many") == 400);
+    CHECK(status("x-litellm-tags: a, b") == 200);
 }
 
 TEST_CASE("A changed limit is obeyed at once and keeps what is counted") {

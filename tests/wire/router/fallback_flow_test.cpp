@@ -106,3 +106,55 @@ TEST_CASE("prompts that no deployment takes are refused or passed on, if that is
     Rig falling({models, "enable_pre_call_checks: true, context_window_fallbacks: [{m: [n]}]"});
     CHECK(falling.ask(question).deployment_id == "b");
 }
+
+TEST_CASE("a group is not tried again under another name of its own") {
+    const FakeUpstream upstream;
+    Rig rig({entry("m", "a", upstream.base()) + entry("n", "b", upstream.base()),
+             "num_retries: 0, model_group_alias: {al: m, also: n}, default_fallbacks: [al, n, also, m]"});
+    upstream.play(R"([{"status":500},{"status":500},{"status":500}])");
+    Asked failing(rig, kQuestion);
+    run(rig.io, failing.read_all());
+    CHECK(failing.call.answer().status() == 500);
+    CHECK(failing.call.effort().fallbacks == 1);
+    CHECK(upstream.arrivals() == 2);
+}
+
+TEST_CASE("a request brings fallbacks of its own, wants none, or sees where a failure leads") {
+    const FakeUpstream upstream;
+    const FakeUpstream other;
+    Rig rig({entry("m", "a", upstream.base(), kLimits) + entry("n", "b", other.base(), kLimits) +
+                 entry("o", "c", other.base(), kLimits),
+             "num_retries: 0, model_group_alias: {al: o}, fallbacks: [{m: [n]}], "
+             "context_window_fallbacks: [{m: [o]}]"});
+    const auto answered_by = [&](const std::string& fields) {
+        return rig.ask(R"({"model":"m","messages":[],"max_tokens":50,)" + fields + "}");
+    };
+    const auto failing = [&](const std::string& fields) {
+        upstream.play(R"([{"status":500}])");
+        return answered_by(fields);
+    };
+    CHECK(failing(R"("fallbacks":null)").deployment_id == "b");
+    CHECK(failing(R"("fallbacks":["al"])").deployment_id == "c");
+    CHECK(failing(R"("fallbacks":[{"model":"o"}])").deployment_id == "c");
+    CHECK(failing(R"("fallbacks":[{"m":["o"]}])").deployment_id == "c");
+    CHECK(failing(R"("fallbacks":[{"n":["o"]}])").status == 500);
+    CHECK(failing(R"("fallbacks":["m"])").status == 500);
+    CHECK(failing(R"("disable_fallbacks":true)").status == 500);
+    CHECK(failing(R"("max_fallbacks":0)").status == 500);
+    const auto arrivals = upstream.arrivals();
+    CHECK(answered_by(R"("mock_testing_fallbacks":true)").deployment_id == "b");
+    CHECK(answered_by(R"("mock_testing_context_fallbacks":true)").deployment_id == "c");
+    CHECK(answered_by(R"("mock_testing_content_policy_fallbacks":true,"content_policy_fallbacks":["o"])")
+              .deployment_id == "c");
+    const Reply limited = answered_by(R"("mock_testing_rate_limit_error":true,"disable_fallbacks":true)");
+    CHECK(limited.status == 429);
+    CHECK(limited.deployment_id.empty());
+    CHECK(contains(limited.body, "mock_testing"));
+    const Reply unknown = answered_by(R"("fallbacks":["n","nothing"])");
+    CHECK(unknown.status == 400);
+    CHECK(contains(unknown.body, R"("param":"fallbacks")"));
+    CHECK(upstream.arrivals() == arrivals);  // none of these has asked it
+    CHECK_FALSE(contains(other.last().dump(), "fallbacks"));
+    CHECK(rig.tokens("a") == 0);
+    CHECK(rig.in_flight("a") + rig.in_flight("b") + rig.in_flight("c") == 0);
+}

@@ -72,7 +72,9 @@ class Rig {
 
     Reply ask(const std::string& body = R"({"model":"m","messages":[]})",
               const std::string& endpoint = "/chat/completions") {
-        return run(io, router_->complete(body, endpoint));
+        CompleteOptions options;
+        options.endpoint = endpoint;
+        return run(io, router_->complete(body, options));
     }
 
     const Deployment& deployment(const std::string& id) {

@@ -34,7 +34,7 @@ struct Two {
     /// Who answers `router`'s question for `model`, a group or a deployment's id.
     std::string ask(Router& router, const std::string& model, const std::string& more = "") {
         const std::string body = R"({"model":")" + model + R"(","messages":[],"max_tokens":20)" + more + "}";
-        const Reply reply = run(io, router.complete(body, "/chat/completions"));
+        const Reply reply = run(io, router.complete(body));
         CHECK(reply.status == 200);
         return reply.deployment_id;
     }
@@ -150,7 +150,7 @@ TEST_CASE("latency-based routing leaves a deployment that timed out alone, until
     const auto times_out = [&](Two& routers, const std::string& more) {
         routers.a.play(R"([{"stall_ms":60000}])");
         const std::string body = question + more + "}";
-        return run(routers.io, routers.one.complete(body, "/chat/completions")).status == 408;
+        return run(routers.io, routers.one.complete(body)).status == 408;
     };
     SECTION("whole answers and streams") {
         const std::string more = GENERATE(as<std::string>{}, "", kStream);
