@@ -75,6 +75,24 @@ TEST_CASE("a stream ends when its time is up, which is no failure of the upstrea
     }
 }
 
+TEST_CASE("a request's own time between pieces ends its stream, and is nobody's failure") {
+    Timed timed("timeout: 20, stream_timeout: 30");
+    const std::string question = R"({"model":"m","messages":[],"stream":true,"stream_timeout":0.3})";
+    SECTION("after the first piece") {
+        CHECK(timed.stream(R"({"event_delay_ms":60000})", question) == TransportError::stalled);
+    }
+    SECTION("before it") {
+        timed.upstream.play(R"([{"stall_ms":60000}])");
+        CHECK(timed.rig.ask(question).status == 408);
+    }
+    SECTION("not of an answer that is no stream") {
+        timed.upstream.play(R"([{"stall_ms":600}])");
+        CHECK(timed.rig.ask(R"({"model":"m","messages":[],"stream_timeout":0.3})").status == 200);
+    }
+    CHECK(timed.failures() == 0);
+    CHECK_FALSE((timed.rig.cooling("a") || timed.rig.cooling("b")));
+}
+
 TEST_CASE("a stream goes on while its pieces come in time") {
     SECTION("with nothing said of the whole") {
         Timed timed("stream_timeout: 1");
