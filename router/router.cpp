@@ -164,14 +164,12 @@ Router::Target Router::find(std::string_view model) const {
 
 Router::Asked Router::candidates(const Asking& asking, shm::Nanos now) {
     const auto& deployments = asking.group.deployments;
-    const auto fits = [&](const Deployment* deployment) {
-        const auto most = deployment->config().max_input_tokens;
-        return !config_.enable_pre_call_checks || !most || asking.input_tokens <= *most;
-    };
     const auto allowed = [&](const Deployment* deployment) {
         return asking.tags.allows(deployment->config().tags);
     };
-    const auto serves = [&](const Deployment* deployment) { return allowed(deployment) && fits(deployment); };
+    const auto serves = [&](const Deployment* deployment) {
+        return allowed(deployment) && takes(*deployment, asking.input_tokens);
+    };
     snapshots_.clear();
     for (Deployment* deployment : deployments) snapshots_.push_back(snapshot(*deployment, now));
     const auto ordered = chooser_.order(snapshots_, {strategy_, config_.latency_buffer, asking.stream},

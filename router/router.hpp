@@ -127,6 +127,12 @@ class Router {
     };
     Asked candidates(const Asking& asking, shm::Nanos now);
 
+    /// Whether a prompt of this length is for `deployment`, as far as that is to be checked.
+    bool takes(const Deployment& deployment, shm::Units input_tokens) const noexcept {
+        const auto most = deployment.config().max_input_tokens;
+        return !config_.enable_pre_call_checks || !most || input_tokens <= *most;
+    }
+
     /// When the first of a group's deployments that `tags` allows has cooled down.
     shm::Nanos cooled_down_at(const Group& group, const TagFilter& tags) const;
 

@@ -103,7 +103,7 @@ Outcome Search::ask(shm::Nanos now) {
         return kWrongTags;
     }
     if (asked.too_long) {
-        refuse(too_long(group_->name, account_.bill().caller().reserve.input_tokens), false);
+        refuse(too_long(group_->name, input_tokens()), false);
         return kTooLong;
     }
     if (asked.order.empty()) {
@@ -198,8 +198,7 @@ Guest::Taken Search::take(shm::Nanos now, LaneName& lane, shm::Nanos& ready_at) 
 }
 
 Router::Asked Search::candidates(shm::Nanos now) {
-    const shm::Units input = account_.bill().caller().reserve.input_tokens;
-    return router_.candidates({*group_, terms_.stream, input, tags_, failed_}, now);
+    return router_.candidates({*group_, terms_.stream, input_tokens(), tags_, failed_}, now);
 }
 
 /// A lane in which somebody waits whom this request would overtake.

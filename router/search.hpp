@@ -43,9 +43,9 @@ class Search final : private Guest {
     /// Where an attempt has failed; that deployment is asked last from now on.
     void avoid(Deployment* deployment) { failed_.push_back(deployment); }
 
-    /// Whether this request may go there, by its tags.
+    /// Whether this request may go there, by its tags and the length of its prompt.
     bool may_use(const Deployment& deployment) const noexcept {
-        return tags_.allows(deployment.config().tags);
+        return tags_.allows(deployment.config().tags) && router_.takes(deployment, input_tokens());
     }
 
     /// Takes a place, unless others wait for one like it already, in whatever process. If not ok,
@@ -85,6 +85,7 @@ class Search final : private Guest {
     LaneName group_lane() const noexcept;
     LaneName lane_of(const NoPlace& refusal) const noexcept;
     Router::Asked candidates(shm::Nanos now);
+    shm::Units input_tokens() const noexcept { return account_.bill().caller().reserve.input_tokens; }
     void refuse(ApiError error, bool waitable);
     void note_shortage(const NoPlace& refusal);
 

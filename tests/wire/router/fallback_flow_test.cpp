@@ -107,6 +107,22 @@ TEST_CASE("prompts that no deployment takes are refused or passed on, if that is
     CHECK(falling.ask(question).deployment_id == "b");
 }
 
+TEST_CASE("a deployment that does not take the prompt is no other place for a retry") {
+    const FakeUpstream upstream;
+    const auto deployment = [&](const std::string& id, const std::string& most) {
+        return "  - {model_name: m, litellm_params: {model: gpt, api_base: '" + upstream.base() +
+               "'}, model_info: {id: " + id + ", max_input_tokens: " + most + "}}\n";
+    };
+    Rig rig({deployment("a", "5000") + deployment("b", "100"),
+             "enable_pre_call_checks: true, num_retries: 1"});
+    // A refused key is tried again only where another one may be good.
+    upstream.play(R"([{"status":401},{}])");
+    const Reply reply = rig.ask(R"({"model":"m","messages":[{"role":"user","content":")" +
+                                std::string(4000, 'x') + R"("}]})");
+    CHECK(reply.status == 401);
+    CHECK(upstream.arrivals() == 1);
+}
+
 TEST_CASE("a group is not tried again under another name of its own") {
     const FakeUpstream upstream;
     Rig rig({entry("m", "a", upstream.base()) + entry("n", "b", upstream.base()),
