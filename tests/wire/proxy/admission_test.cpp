@@ -222,23 +222,6 @@ router_settings:)";
     CHECK(upstream.arrivals().size() == 1);
 }
 
-TEST_CASE("A request's head sets its timeout, its retries and its tags") {
-    Upstream upstream;
-    Proxy proxy(kConfig, upstream.url());
-    RawClient client = proxy.client();
-    const auto status = [&](const std::string& field, const char* body = kChat) {
-        return client.post("/v1/chat/completions", body, kKey + field + "\r\n").status;
-    };
-    upstream.script(R"([{"stall_ms":60000}])");
-    CHECK(status("x-litellm-timeout: 0.2") == 408);
-    upstream.script(R"([{"stall_ms":60000}])");
-    CHECK(status("x-litellm-stream-timeout: 0.2", kStream) == 408);
-    upstream.script(R"([{"status":500}])");
-    CHECK(status("x-litellm-num-retries: 1") == 200);
-    CHECK(status("x-litellm-num-retries: many") == 400);
-    CHECK(status("x-litellm-tags: a, b") == 200);
-}
-
 TEST_CASE("A changed limit is obeyed at once and keeps what is counted") {
     Upstream upstream;
     const auto with = [](int rpm) {
