@@ -14,7 +14,7 @@ Refused reason_of(Verdict verdict, const WindowRecord& record, Units units) noex
     switch (verdict) {
         case Verdict::never_fits:
             // More than this host's part is not yet more than the limit.
-            return units <= full_of(record) ? Refused::over_limit : Refused::never_fits;
+            return units <= full_of(record.lease) ? Refused::over_limit : Refused::never_fits;
         case Verdict::corrupt:
             return Refused::corrupt;
         case Verdict::evicted:

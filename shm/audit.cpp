@@ -26,7 +26,9 @@ void add_worst_window(const std::vector<Event>& events, AuditFinding& finding) {
     std::size_t first = 0;
     for (std::size_t last = 0; last < events.size(); ++last) {
         sum += events[last].units;
-        while (events[last].time_ns - events[first].time_ns >= window) sum -= events[first++].units;
+        while (first < last && events[last].time_ns - events[first].time_ns >= window) {
+            sum -= events[first++].units;
+        }
         // Only at the end of an instant: what was given back there is subtracted by then.
         const bool ended =
             last + 1 == events.size() || events[last + 1].time_ns != events[last].time_ns;

@@ -14,6 +14,7 @@
 #include "shm/segment.hpp"
 #include "shm/segment_impl.hpp"
 #include "shm/weir.h"
+#include "shm/window_access.hpp"
 
 namespace shm = weir::shm;
 
@@ -120,12 +121,15 @@ int null_pointer() noexcept {
     return failed(WEIR_ERR_ARGUMENT, "a pointer is null that must not be");
 }
 
-/// WEIR_OK unless this process is a child of the one that opened the segment.
-int check_process(const shm::SegmentImpl& impl) noexcept {
-    if (impl.ours()) return WEIR_OK;
-    return failed(WEIR_ERR_FORKED,
-                  "opened by the parent process; after fork() the child must open and join for "
-                  "itself");
+/// WEIR_OK unless this process is a child of the one that opened the segment, or the segment's file was found
+/// truncated: then nothing of it may be touched any more.
+int check_usable(const shm::SegmentImpl& impl) noexcept {
+    if (!impl.ours()) {
+        return failed(WEIR_ERR_FORKED,
+                      "opened by the parent process; after fork() the child must open and join for "
+                      "itself");
+    }
+    return impl.broken() ? WEIR_CORRUPT : WEIR_OK;
 }
 
 // A handle's first word: record | kind << 32 | tag of the segment << 48. The second is its life.
@@ -195,11 +199,22 @@ struct DemandCopy {
     }
 };
 
+/// Why a limiter says nothing.
+int gone_or_garbage(const shm::Limiter& limiter) noexcept {
+    return shm::still_lives(*limiter.record, limiter.generation) ? WEIR_CORRUPT : WEIR_EVICTED;
+}
+
+/// Why less than `units` was charged whatever the limit says.
+int short_of(const shm::Limiter& limiter, shm::Units units) noexcept {
+    const bool held = units > shm::StandardWindow::kUnitsMax;
+    return held && shm::still_lives(*limiter.record, limiter.generation) ? WEIR_OK : gone_or_garbage(limiter);
+}
+
 /// Why no waiting lets `demand` pass.
 int why_never(const shm::Participant& me, const shm::Demand& demand, shm::Nanos now) noexcept {
     for (const shm::Charge& charge : demand.charges) {
         const shm::Units limit = me.usage(charge.limiter, now).limit;
-        if (limit == 0) return WEIR_EVICTED;
+        if (limit == 0) return gone_or_garbage(charge.limiter);
         shm::Units left = limit;
         for (const shm::Charge& other : demand.charges) {
             if (other.limiter.record != charge.limiter.record) continue;
@@ -301,7 +316,7 @@ int weir_remove(const char* name) {
 int weir_join(weir_segment_t* segment, const char* role, weir_actor_t** actor) {
     if (segment == nullptr || role == nullptr || actor == nullptr) return null_pointer();
     *actor = nullptr;
-    if (const int status = check_process(segment->impl)) return status;
+    if (const int status = check_usable(segment->impl)) return status;
     return guarded([&] {
         auto made = std::make_unique<weir_actor>();
         made->impl = shm::SegmentAccess::impl(segment->segment);
@@ -321,10 +336,10 @@ int weir_limiter(weir_segment_t* segment, const char* scope, const char* name, i
         return null_pointer();
     }
     *limiter = {};
-    if (const int status = check_process(segment->impl)) return status;
+    if (const int status = check_usable(segment->impl)) return status;
     return guarded([&] {
         const shm::Limiter made =
-            segment->segment.limiter(limiter_name(scope, name, unit, window_ms), limit);
+            segment->segment.common_limiter(limiter_name(scope, name, unit, window_ms), limit);
         *limiter = {{packed(segment->impl, kLimiterKind, segment->impl.index_of(*made.record)),
                      made.generation}};
         return WEIR_OK;
@@ -337,9 +352,9 @@ int weir_gauge(weir_segment_t* segment, const char* scope, const char* name, uin
         return null_pointer();
     }
     *gauge = {};
-    if (const int status = check_process(segment->impl)) return status;
+    if (const int status = check_usable(segment->impl)) return status;
     return guarded([&] {
-        const shm::Gauge made = segment->segment.gauge(scope, name, max);
+        const shm::Gauge made = segment->segment.common_gauge(scope, name, max);
         const auto offset = reinterpret_cast<const std::byte*>(made.record) -
                             segment->impl.table(shm::Table::gauges).records;
         const auto record =
@@ -358,7 +373,7 @@ int weir_admit(weir_actor_t* actor, const weir_charge_t* charges, size_t charges
                size_t* refused_by) {
     if (actor == nullptr || ticket == nullptr) return null_pointer();
     *ticket = 0;
-    if (const int status = check_process(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->impl)) return status;
     DemandCopy copy;
     if (const int status = copy.read(*actor->impl, charges, charges_count, holds, holds_count)) {
         return status;
@@ -386,7 +401,7 @@ int weir_retry_after(weir_actor_t* actor, const weir_charge_t* charges, size_t c
                      const weir_gauge_t* holds, size_t holds_count, uint64_t* nanoseconds) {
     if (actor == nullptr || nanoseconds == nullptr) return null_pointer();
     *nanoseconds = 0;
-    if (const int status = check_process(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->impl)) return status;
     DemandCopy copy;
     if (const int status = copy.read(*actor->impl, charges, charges_count, holds, holds_count)) {
         return status;
@@ -400,19 +415,19 @@ int weir_retry_after(weir_actor_t* actor, const weir_charge_t* charges, size_t c
 
 int weir_settle(weir_actor_t* actor, weir_ticket_t ticket, size_t index, uint64_t actual) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_process(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->impl)) return status;
     weir_actor::Place* place = place_of(actor, ticket);
     if (place == nullptr) return WEIR_ERR_TICKET;
     if (index >= place->charges_count) {
         return failed(WEIR_ERR_ARGUMENT, "index: the ticket has fewer charges");
     }
-    place->ticket.settle(index, actual, shm::now());
-    return WEIR_OK;
+    const shm::Units charged = place->ticket.settle(index, actual, shm::now());
+    return charged < actual ? short_of(place->ticket.limiter(index), actual) : WEIR_OK;
 }
 
 int weir_cancel(weir_actor_t* actor, weir_ticket_t ticket) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_process(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->impl)) return status;
     weir_actor::Place* place = place_of(actor, ticket);
     if (place == nullptr) return WEIR_ERR_TICKET;
     place->ticket.cancel(shm::now());
@@ -422,7 +437,7 @@ int weir_cancel(weir_actor_t* actor, weir_ticket_t ticket) {
 
 int weir_ticket_close(weir_actor_t* actor, weir_ticket_t ticket) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_process(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->impl)) return status;
     weir_actor::Place* place = place_of(actor, ticket);
     if (place == nullptr) return WEIR_ERR_TICKET;
     close_place(actor, *place, ticket);
@@ -431,23 +446,22 @@ int weir_ticket_close(weir_actor_t* actor, weir_ticket_t ticket) {
 
 int weir_add(weir_actor_t* actor, weir_limiter_t limiter, uint64_t units) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_process(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->impl)) return status;
     const auto found = limiter_of(*actor->impl, limiter);
     if (!found) return WEIR_ERR_ARGUMENT;
     const shm::Nanos now = shm::now();
-    if (actor->me.usage(*found, now).limit == 0) return WEIR_EVICTED;
-    actor->me.charge(*found, units, now);
-    return WEIR_OK;
+    const shm::Units charged = actor->me.charge(*found, units, now);
+    return charged < units ? short_of(*found, units) : WEIR_OK;
 }
 
 int weir_look(weir_segment_t* segment, weir_limiter_t limiter, weir_usage_t* usage) {
     if (segment == nullptr || usage == nullptr) return null_pointer();
     *usage = {};
-    if (const int status = check_process(segment->impl)) return status;
+    if (const int status = check_usable(segment->impl)) return status;
     const auto found = limiter_of(segment->impl, limiter);
     if (!found) return WEIR_ERR_ARGUMENT;
     const shm::LimiterUsage seen = shm::Participant().usage(*found, shm::now());
-    if (seen.limit == 0) return WEIR_EVICTED;
+    if (seen.limit == 0) return gone_or_garbage(*found);
     *usage = {seen.limit, seen.used, seen.remaining,
               static_cast<std::uint64_t>(seen.resets_in.count())};
     return WEIR_OK;
@@ -456,7 +470,7 @@ int weir_look(weir_segment_t* segment, weir_limiter_t limiter, weir_usage_t* usa
 int weir_in_flight(weir_segment_t* segment, weir_gauge_t gauge, uint64_t* count) {
     if (segment == nullptr || count == nullptr) return null_pointer();
     *count = 0;
-    if (const int status = check_process(segment->impl)) return status;
+    if (const int status = check_usable(segment->impl)) return status;
     const auto found = gauge_of(segment->impl, gauge);
     if (!found) return WEIR_ERR_ARGUMENT;
     *count = shm::Participant().in_flight(*found);
@@ -466,7 +480,7 @@ int weir_in_flight(weir_segment_t* segment, weir_gauge_t gauge, uint64_t* count)
 int weir_reap(weir_actor_t* actor, unsigned* died) {
     if (actor == nullptr) return null_pointer();
     if (died != nullptr) *died = 0;
-    if (const int status = check_process(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->impl)) return status;
     const unsigned count = actor->me.reap(shm::now());
     if (died != nullptr) *died = count;
     return WEIR_OK;

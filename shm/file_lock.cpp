@@ -65,8 +65,9 @@ void unlock_byte(int fd, std::int64_t byte) noexcept {
     ::fcntl(fd, F_OFD_SETLK, &range);
 }
 
-bool locked_by_another(int fd, std::int64_t byte) noexcept {
+bool locked_by_another(int fd, std::int64_t byte, std::int64_t count) noexcept {
     struct flock range = byte_range(F_WRLCK, byte);
+    range.l_len = count;
     if (::fcntl(fd, F_OFD_GETLK, &range) != 0) return true;
     return range.l_type != F_UNLCK;
 }

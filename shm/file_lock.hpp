@@ -31,9 +31,10 @@ bool lock_byte(int fd, std::int64_t byte, Nanos wait_max) noexcept;
 
 void unlock_byte(int fd, std::int64_t byte) noexcept;
 
-/// Whether another opening of the file holds the byte's lock. True when nobody can tell: to take
-/// the living for dead is the graver mistake. Works on a descriptor that is open for reading only.
-bool locked_by_another(int fd, std::int64_t byte) noexcept;
+/// Whether another opening of the file holds the lock of any of the `count` bytes from `byte` on. True when
+/// nobody can tell: to take the living for dead is the graver mistake. Works on a descriptor that is open for
+/// reading only.
+bool locked_by_another(int fd, std::int64_t byte, std::int64_t count = 1) noexcept;
 
 /// How often this process has been forked off a process that had the library loaded. What was
 /// opened under another number belongs to the parent.

@@ -17,17 +17,14 @@ inline bool lives(const Gauge& gauge) noexcept {
     return gauge && gauge.record->life.load(std::memory_order_acquire) == gauge.generation;
 }
 
-/// What all hosts together may have in flight under a shared gauge; 0 if it is not shared.
-inline Units full_of(const GaugeRecord& gauge) noexcept {
-    return gauge.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
-}
+/// What GaugeRecord::max holds where there is no maximum: more than can be counted. Not 0, which is what a
+/// shared gauge may allow this host.
+inline constexpr Units kNoMaximum = Parameter<>::kMax;
 
-/// The most that may be in flight. A shared gauge may allow this host nothing at all.
-inline std::uint64_t max_of(const GaugeRecord& gauge) noexcept {
-    const std::uint64_t max =
-        gauge.max.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
-    if (max != 0) return max;
-    return full_of(gauge) != 0 ? 0 : InFlight<Word>::kCountMax + 1;
+/// The most that may be in flight.
+inline Units max_of(const GaugeRecord& gauge) noexcept {
+    // ORDER(limit): a parameter on its own
+    return Parameter<>::value_of(gauge.max.load(std::memory_order_relaxed));
 }
 
 /// Takes a slot of `gauge`, and gives it back if the maximum was lowered meanwhile: whoever lowers it

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "shm/life.hpp"
+#include "shm/parameter.hpp"
 #include "shm/tick_scale.hpp"
 #include "shm/window.hpp"
 
@@ -70,6 +71,8 @@ class GuardedWindow {
  public:
     /// The same without a guard.
     using W = Window<State>;
+    /// The limit's word.
+    using Limit = Parameter<G::kUnitBits>;
 
     /// What a window said, and the time that the decision counts at: `now`, unless the limiter is ahead.
     struct Asked {
@@ -131,6 +134,21 @@ class GuardedWindow {
         if (same_life(record, generation)) W::give_back(record.state, tick, units);
     }
 
+    /// Changes the limit; returns what it was, or empty if that life is over. Admissions that are under way
+    /// may still go by the limit before.
+    static std::optional<Units> set_limit(Record& record, std::uint64_t generation, Units limit) noexcept {
+        return Limit::change(record.state.limit, generation, limit);
+    }
+
+    /// Window::supersede through a handle: after this nobody is admitted by a limit that was changed before.
+    static void supersede(Record& record, std::uint64_t generation, Nanos now,
+                          Contention& contention) noexcept {
+        changed(record, now, not_over(record, generation), [&](std::uint64_t tick, const auto& meant) {
+            W::supersede(record.state, tick, contention, meant);
+            return Charged{Verdict::admitted, tick, 0};
+        });
+    }
+
     /// Whether nothing in the window counts, or its words are garbage. Under the directory lock.
     static bool idle(const Record& record, Nanos now) noexcept {
         const std::uint64_t tick = RecordTicks(record).at(now);
@@ -155,18 +173,20 @@ class GuardedWindow {
         std::uint64_t last = state.epoch.load(std::memory_order_relaxed);  // ORDER(epoch): lock held
         const std::uint64_t before = RecordTicks(record).at(now);
         if (last != 0 && before < kTickMax && before > last) last = before;
-        // The first life of a record begins today.
-        const bool garbage = last >= kTickMax / 2;
-        const std::uint64_t first = last == 0 || garbage ? today : last + 2ull * G::kRing;
+        // The first life of a record begins today, and so does one after garbage.
+        const bool anew = last == 0 || last >= kTickMax / 2;
+        const std::uint64_t first = anew ? today : last + 2ull * G::kRing;
         // ORDER(parameters): release, after `life` has said that the record is being made: see RecordTicks.
         record.reciprocal.store(scale.reciprocal(), std::memory_order_release);
         record.base.store(first - today, std::memory_order_release);  // ORDER(parameters)
-        state.limit.store(limit, std::memory_order_relaxed);          // ORDER(limit): on its own
+        // ORDER(life): lock held
+        const std::uint64_t own = Limit::pack(record.life.load(std::memory_order_relaxed), limit);
+        state.limit.store(own, std::memory_order_release);  // ORDER(limit): see limit_of
         // Moving the ring on by more than its length empties it, in the same lock-free steps as any other
         // move: somebody who is still at the old life does no harm, and helps at worst.
         Contention contention;
-        if (garbage || W::charge(state, first, 0, contention).verdict != Verdict::admitted) {
-            W::reset(state, first, limit);
+        if (anew || W::charge(state, first, 0, contention).verdict != Verdict::admitted) {
+            W::reset(state, first, own);
         }
     }
 

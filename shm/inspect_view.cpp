@@ -164,7 +164,7 @@ std::string InspectView::waiting(Nanos now) const {
 }
 
 std::string InspectView::health(Nanos now) const {
-    TextTable table({"SCOPE", "NAME", ">COOLDOWN", ">FAILURES", ">SUCCESSES", ">IN A ROW",
+    TextTable table({"SCOPE", "NAME", ">IN FLIGHT", ">COOLDOWN", ">FAILURES", ">SUCCESSES", ">IN A ROW",
                      ">LATENCY", ">FIRST TOKEN", ">B/TOKEN", ">COMPLETION"});
     Json json = Json::array();
     for (const HealthInfo& entry : inspector_.healths(now)) {
@@ -172,6 +172,7 @@ std::string InspectView::health(Nanos now) const {
         const Nanos cooldown = health.cooldown_until > now ? health.cooldown_until - now : Nanos(0);
         json.push_back({{"scope", entry.scope},
                         {"name", entry.name},
+                        {"in_flight", entry.in_flight},
                         {"cooldown_seconds", to_seconds(cooldown)},
                         {"failures", health.failures},
                         {"successes", health.successes},
@@ -183,7 +184,7 @@ std::string InspectView::health(Nanos now) const {
                         {"completion_tokens", entry.learned.completion_tokens},
                         {"usages", entry.learned.samples}});
         table.add(
-            {printable(entry.scope), printable(entry.name),
+            {printable(entry.scope), printable(entry.name), fmt::to_string(entry.in_flight),
              cooldown == Nanos(0) ? "-" : seconds_text(cooldown), fmt::to_string(health.failures),
              fmt::to_string(health.successes), fmt::to_string(health.failures_in_a_row),
              fmt::format("{:.0f} ms", to_seconds(health.latency_avg) * 1e3),

@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 
+#include "shm/gauge_access.hpp"
 #include "shm/segment_impl.hpp"
 #include "shm/window_access.hpp"
 
@@ -49,9 +50,9 @@ std::vector<GaugeInfo> Inspector::gauges() const {
         if (!key) continue;
         NameText text = text_of(*key, table.text_words);
         const GaugeRecord& gauge = impl.gauge(record);
-        const std::uint64_t max = gauge.max.load(std::memory_order_relaxed);  // ORDER(limit)
-        infos.push_back(
-            {std::move(text.scope), std::move(text.name), GaugeCells::count(gauge.total), max});
+        const Units max = max_of(gauge);
+        infos.push_back({std::move(text.scope), std::move(text.name), GaugeCells::count(gauge.total),
+                         max == kNoMaximum ? 0 : max});
     }
     return infos;
 }
@@ -65,8 +66,11 @@ std::vector<HealthInfo> Inspector::healths(Nanos now) const {
         if (!key) continue;
         NameText text = text_of(*key, table.text_words);
         const Health health{&impl.health(record), life_of(table, record)};
+        const TableView& gauges = impl.table(Table::gauges);
+        const auto gauge = find(gauges, scoped_key(text.scope, text.name, gauges.text_words));
+        const Units in_flight = gauge ? GaugeCells::count(impl.gauge(gauge->record).total) : 0;
         infos.push_back({std::move(text.scope), std::move(text.name), read_health(health, now),
-                         learned(health)});
+                         learned(health), in_flight});
     }
     return infos;
 }
@@ -141,9 +145,9 @@ AuditReport Inspector::audit() const {
         limiter.record = record;
         limiter.generation =
             static_cast<std::uint32_t>(Life::generation_of(life_of(table, record)));
-        limiter.limit = window.state.limit.load(std::memory_order_relaxed);  // ORDER(limit)
+        limiter.limit = limit_of(window.state);
         // This host's part of a shared limit changes all the time; the whole is what it must never pass.
-        if (const Units full = full_of(window)) limiter.limit = full;
+        if (const Units full = full_of(window.lease)) limiter.limit = full;
         limiter.limit_since = nanos(window.limit_since);
         names.push_back(text_of(*key, table.text_words));
         limiter.window = names.back().window;

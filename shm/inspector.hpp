@@ -35,6 +35,7 @@ struct HealthInfo {
     std::string name;
     HealthSnapshot health;
     LearnedEstimate learned;
+    Units in_flight = 0;  ///< by the gauge of the same scope and name, if there is one
 };
 
 /// A decision with its participant and the limiter's name, if that is still there.

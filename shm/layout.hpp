@@ -24,6 +24,8 @@
 
 #include "shm/lease.hpp"
 #include "shm/life.hpp"
+#include "shm/parameter.hpp"
+#include "shm/tick_scale.hpp"
 #include "shm/window.hpp"
 #include "shm/word.hpp"
 
@@ -79,11 +81,17 @@ struct alignas(64) LeaseBucketRecord {
 
 /// A limit that hosts share: what it allows them together. The record's own limit is this host's part.
 struct LeaseWords {
-    Word full;          // 0: not shared
+    Word full;          // a Parameter; 0: not shared
     Word wanted;        // units that requests have begun to wait for, ever growing
     Word relieved;      // units that requests have ceased to wait for, whatever came of it
     Word barren_until;  // until then nobody expects more, ns
 };
+
+/// What all hosts together may use of a shared limit; 0 if it is not shared.
+inline std::uint64_t full_of(const LeaseWords& lease) noexcept {
+    // ORDER(limit): a parameter on its own
+    return Parameter<>::value_of(lease.full.load(std::memory_order_relaxed));
+}
 
 /// Which participants wait for anything (lines.hpp): a bit for each. Apart from what changes often, for
 /// every request looks at it.
@@ -143,7 +151,7 @@ struct alignas(64) GaugeRecord {
     Word life;
     Word total;
     Word pending;
-    Word max;  // 0 is none, unless the gauge is shared
+    Word max;  // a Parameter
     LeaseWords lease;
     IdentityRecord<29> identity;
 };
@@ -313,9 +321,12 @@ static_assert(geometry_of(kSegmentBytesMin).records[0] >= 256);
 /// Two programs with the same fingerprint agree on every byte: FNV-1a over sizes, offsets and
 /// constants.
 constexpr std::uint64_t layout_fingerprint() noexcept {
+    const Geometry small = geometry_of(kSegmentBytesMin);
     const Geometry g = geometry_of(16u << 20);
+    const Geometry large = geometry_of(std::uint64_t{1} << 30);
     const std::uint64_t facts[] = {
         kLayoutVersion,
+        TickScale::kFirstTick,
         StandardGeometry::kTicks,
         StandardGeometry::kRing,
         StandardGeometry::kTagBits,
@@ -353,6 +364,12 @@ constexpr std::uint64_t layout_fingerprint() noexcept {
         g.records[3],
         g.records[4],
         g.records_at[0],
+        small.ring_records,
+        small.records_at[0],
+        small.line_stride,
+        large.ring_records,
+        large.records_at[0],
+        large.line_stride,
     };
     std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
     for (const std::uint64_t fact : facts) {

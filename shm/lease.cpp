@@ -1,6 +1,7 @@
 #include "shm/lease.hpp"
 
 #include <algorithm>
+#include <optional>
 
 #include "shm/file_lock.hpp"
 #include "shm/gauge_access.hpp"
@@ -32,29 +33,30 @@ LeaseWords& words_of(const SharedLimit& limit) noexcept {
     return limit.window != Nanos(0) ? limit.limiter.record->lease : limit.gauge.record->lease;
 }
 
-/// Hands a lowered limit on: whoever has looked at the old one looks again.
-void supersede(WindowRecord& record, Nanos now) noexcept {
-    const std::uint64_t tick = RecordTicks(record).at(now);
-    if (!sane(record, tick)) return;
+/// Hands a limit that was `before` on, if it has been lowered: whoever has looked at the one before looks again.
+/// False if `before` is none.
+bool hand_on(Limiter limiter, std::optional<Units> before, Units now_is, Nanos now) noexcept {
     Contention contention;
-    StandardWindow::supersede(record.state, tick, contention);
+    if (before && now_is < *before) {
+        WindowGuard::supersede(*limiter.record, limiter.generation, now, contention);
+    }
+    return before.has_value();
 }
 
-void supersede(GaugeRecord& record) noexcept {
+bool hand_on(Gauge gauge, std::optional<Units> before, Units now_is) noexcept {
+    if (!before || now_is >= *before) return before.has_value();
     // ORDER(gauge): release; a slot that is taken after this one sees the new maximum when it looks again
     // (take_once), and one taken before shows in the count that is read after this.
-    std::uint64_t total = record.total.load(kRelaxed);
-    while (!record.total.cas(total, total, std::memory_order_acq_rel, kRelaxed)) {  // ORDER(gauge)
+    Word& word = gauge.record->total;
+    std::uint64_t total = word.load(kRelaxed);
+    while (!word.cas(total, total, std::memory_order_acq_rel, kRelaxed)) {  // ORDER(gauge)
     }
+    return true;
 }
 
-/// False if `limit` is no higher anyway.
-bool lower(Word& limit, Units to) noexcept {
-    Units found = limit.load(kRelaxed);  // ORDER(limit): handed on by supersede()
-    while (found > to) {
-        if (limit.cas(found, to, kRelaxed, kRelaxed)) return true;  // ORDER(limit): likewise
-    }
-    return false;
+/// Some limit has become shared, or has ceased to be.
+void count_change(SegmentImpl& segment) noexcept {
+    segment.header().lease_changes.fetch_add(1, kRelaxed);  // ORDER(counter)
 }
 
 LeaseMode mode_of(std::uint64_t word) noexcept {
@@ -169,7 +171,7 @@ std::vector<SharedLimit> LeaseBoard::limits() const {
     };
     visit(Table::windows, [&](std::uint32_t index, std::uint64_t life, NameText text) {
         WindowRecord& record = segment_->window(index);
-        if (full_of(record) == 0) return;
+        if (full_of(record.lease) == 0) return;
         limits.push_back({std::move(text.scope),
                           std::move(text.name),
                           text.unit,
@@ -179,7 +181,7 @@ std::vector<SharedLimit> LeaseBoard::limits() const {
     });
     visit(Table::gauges, [&](std::uint32_t index, std::uint64_t life, NameText text) {
         GaugeRecord& record = segment_->gauge(index);
-        if (full_of(record) == 0) return;
+        if (full_of(record.lease) == 0) return;
         limits.push_back({std::move(text.scope),
                           std::move(text.name),
                           Unit::requests,
@@ -199,7 +201,7 @@ LeaseReading LeaseBoard::read(const SharedLimit& limit, Nanos now) const noexcep
     reading.relieved = lease.relieved.load(kRelaxed);
     reading.wanted = lease.wanted.load(kRelaxed);  // ORDER(lease)
     if (limit.window == Nanos(0)) {
-        reading.lease = limit.gauge.record->max.load(kRelaxed);  // ORDER(limit): on its own
+        reading.lease = max_of(*limit.gauge.record);
         reading.used = GaugeCells::count(limit.gauge.record->total);
     } else {
         const WindowRecord& record = *limit.limiter.record;
@@ -210,27 +212,25 @@ LeaseReading LeaseBoard::read(const SharedLimit& limit, Nanos now) const noexcep
         reading.used = usage.used;
         reading.charged = StandardWindow::charged(record.state);
     }
-    reading.full = lease.full.load(kRelaxed);  // ORDER(lease): a parameter on its own
+    reading.full = full_of(lease);
     return reading;
 }
 
 bool LeaseBoard::set_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept {
     if (!lives(limit)) return false;
-    lease = std::min<Units>(lease, words_of(limit).full.load(kRelaxed));  // ORDER(lease): likewise
-    if (limit.window == Nanos(0)) {
-        set_lease_words(*limit.gauge.record, lease);
-    } else {
-        set_lease_words(*limit.limiter.record, lease, now);
-    }
-    return true;
+    const Units full = full_of(words_of(limit));
+    if (full == 0) return false;  // it has become this host's own meanwhile
+    lease = std::min(lease, full);
+    return limit.window == Nanos(0) ? set_lease_words(limit.gauge, lease)
+                                    : set_lease_words(limit.limiter, lease, now);
 }
 
 void LeaseBoard::lower_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept {
     if (!lives(limit)) return;
     if (limit.window == Nanos(0)) {
-        lower_lease_words(*limit.gauge.record, lease);
+        lower_lease_words(limit.gauge, lease);
     } else {
-        lower_lease_words(*limit.limiter.record, lease, now);
+        lower_lease_words(limit.limiter, lease, now);
     }
 }
 
@@ -257,7 +257,7 @@ Shortage::Shortage(Gauge gauge) noexcept {
 }
 
 void Shortage::set(LeaseWords& words, const Word& lease, Units units) noexcept {
-    if (units > words.full.load(kRelaxed)) return;  // ORDER(lease): a parameter on its own
+    if (units > full_of(words)) return;
     words_ = &words;
     lease_ = &lease;
     units_ = units;
@@ -265,8 +265,7 @@ void Shortage::set(LeaseWords& words, const Word& lease, Units units) noexcept {
 
 bool Shortage::barren(Nanos now) const noexcept {
     if (nanos(words_->barren_until) > now) return true;
-    // ORDER(limit): a parameter on its own, and so is the other.
-    return lease_->load(kRelaxed) >= words_->full.load(kRelaxed);
+    return Parameter<>::value_of(lease_->load(kRelaxed)) >= full_of(*words_);  // ORDER(limit): on its own
 }
 
 void Shortage::want() const noexcept {
@@ -277,23 +276,41 @@ void Shortage::relieve() const noexcept {
     words_->relieved.fetch_add(units_, kRelaxed);  // ORDER(lease): likewise
 }
 
-void set_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept {
-    const Units before = record.state.limit.load(kRelaxed);  // ORDER(limit): written by one at a time
-    record.state.limit.store(lease, kRelaxed);  // ORDER(limit): handed on by supersede()
-    if (lease < before) supersede(record, now);
+bool set_lease_words(Limiter limiter, Units lease, Nanos now) noexcept {
+    const auto before = WindowGuard::Limit::change(limiter.record->state.limit, limiter.generation, lease);
+    return hand_on(limiter, before, lease, now);
 }
 
-void set_lease_words(GaugeRecord& record, Units lease) noexcept {
-    record.max.store(lease, kRelaxed);  // ORDER(limit): handed on by supersede()
-    supersede(record);
+bool set_lease_words(Gauge gauge, Units lease) noexcept {
+    return hand_on(gauge, Parameter<>::change(gauge.record->max, gauge.generation, lease), lease);
 }
 
-void lower_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept {
-    if (lower(record.state.limit, lease)) supersede(record, now);
+bool lower_lease_words(Limiter limiter, Units lease, Nanos now) noexcept {
+    const auto before = WindowGuard::Limit::lower(limiter.record->state.limit, limiter.generation, lease);
+    return hand_on(limiter, before, lease, now);
 }
 
-void lower_lease_words(GaugeRecord& record, Units lease) noexcept {
-    if (lower(record.max, lease)) supersede(record);
+bool lower_lease_words(Gauge gauge, Units lease) noexcept {
+    return hand_on(gauge, Parameter<>::lower(gauge.record->max, gauge.generation, lease), lease);
+}
+
+void share(SegmentImpl& segment, Limiter limiter, Units full, Nanos now) noexcept {
+    const auto before = Parameter<>::change(limiter.record->lease.full, limiter.generation, full);
+    if (!before || *before == full) return;  // evicted meanwhile, as any handle may be
+    note_limit_since(*limiter.record, now);
+    // What was this host's own is now everybody's: it starts with nothing, and what it has used counts. And of
+    // one that has become smaller nobody has more than all of it.
+    if (*before == 0) set_lease_words(limiter, 0, now);
+    if (full != 0) lower_lease_words(limiter, full, now);
+    if (*before == 0 || full == 0) count_change(segment);
+}
+
+void share(SegmentImpl& segment, Gauge gauge, Units full) noexcept {
+    const auto before = Parameter<>::change(gauge.record->lease.full, gauge.generation, full);
+    if (!before || *before == full) return;
+    if (*before == 0) set_lease_words(gauge, 0);
+    if (full != 0) lower_lease_words(gauge, full);
+    if (*before == 0 || full == 0) count_change(segment);
 }
 
 }  // namespace weir::shm

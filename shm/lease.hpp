@@ -108,7 +108,7 @@ class LeaseBoard {
     LeaseReading read(const SharedLimit& limit, Nanos now) const noexcept;
 
     /// Sets this host's part. When it returns, nobody is admitted beyond it any more. False if the limit is
-    /// gone.
+    /// gone, or shared no more.
     bool set_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept;
 
     /// Takes back what this host holds beyond `lease`. As set_lease, but for any process: it never raises,
@@ -164,11 +164,16 @@ class Wanted {
     Shortage shortage_;
 };
 
-// Internal to shm/: changes this host's part so that nobody is admitted by the old one afterwards.
-void set_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept;
-void set_lease_words(GaugeRecord& record, Units lease) noexcept;
+// Internal to shm/: changes this host's part so that nobody is admitted by the old one afterwards. False if
+// the handle's life is over; nothing has changed then.
+bool set_lease_words(Limiter limiter, Units lease, Nanos now) noexcept;
+bool set_lease_words(Gauge gauge, Units lease) noexcept;
 // The same, but never raises it, whoever else changes it meanwhile.
-void lower_lease_words(WindowRecord& record, Units lease, Nanos now) noexcept;
-void lower_lease_words(GaugeRecord& record, Units lease) noexcept;
+bool lower_lease_words(Limiter limiter, Units lease, Nanos now) noexcept;
+bool lower_lease_words(Gauge gauge, Units lease) noexcept;
+
+// Internal to shm/: makes it a limit that hosts share, of `full` over all of them, or with 0 this host's own.
+void share(SegmentImpl& segment, Limiter limiter, Units full, Nanos now) noexcept;
+void share(SegmentImpl& segment, Gauge gauge, Units full) noexcept;
 
 }  // namespace weir::shm

@@ -49,7 +49,7 @@ std::optional<Nanos> passes_from(const Charge& charge, Nanos now) noexcept {
     if (!still_lives(record, charge.limiter.generation)) return std::nullopt;
     if (from != 0) return from > today ? ticks.start_of(from) : now;
     // It waits for a larger part of a shared limit, which depends on the other hosts.
-    if (charge.units <= full_of(record)) return now + kLeaseRetry;
+    if (charge.units <= full_of(record.lease)) return now + kLeaseRetry;
     return std::nullopt;
 }
 
@@ -80,7 +80,7 @@ LimiterUsage usage_of(const WindowRecord& record, Nanos now, bool resets) noexce
     if (!sane(record, tick)) return {};
     const Usage usage = StandardWindow::look(record.state, tick);
     LimiterUsage result;
-    const Units full = full_of(record);
+    const Units full = full_of(record.lease);
     result.limit = full != 0 ? full : usage.limit;
     result.lease = usage.limit;
     result.shared = full != 0;

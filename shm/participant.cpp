@@ -18,8 +18,10 @@ constexpr Nanos kReapEvery = std::chrono::milliseconds(100);
 void leave(ParticipantImpl* impl) noexcept {
     if (impl == nullptr || !impl->usable()) return;
     impl->segment->release_slot(impl->slot);
-    impl->segment->set_slot(impl->slot, false);
+    // The lock belongs to the opening, not to the thread: once the slot is said not to be held here, another
+    // thread may take it and rely on the lock.
     unlock_byte(impl->segment->file().fd(), kLockParticipants + impl->slot);
+    impl->segment->set_slot(impl->slot, false);
 }
 
 }  // namespace
@@ -63,26 +65,28 @@ LimiterUsage usage_while_alive(const Limiter& limiter, Nanos now, bool resets) n
 
 }  // namespace
 
+/// A participant that is none, or a parent's, may still look; but not at what the file has lost.
+bool Participant::readable() const noexcept {
+    return !impl_ || !impl_->segment->broken();
+}
+
 LimiterUsage Participant::usage(Limiter limiter, Nanos now) const noexcept {
-    return usage_while_alive(limiter, now, true);
+    return readable() ? usage_while_alive(limiter, now, true) : LimiterUsage{};
 }
 
 LimiterUsage Participant::look(Limiter limiter, Nanos now) const noexcept {
-    return usage_while_alive(limiter, now, false);
+    return readable() ? usage_while_alive(limiter, now, false) : LimiterUsage{};
 }
 
 Units Participant::in_flight(Gauge gauge) const noexcept {
-    return lives(gauge) ? GaugeCells::count(gauge.record->total) : 0;
+    return readable() && lives(gauge) ? GaugeCells::count(gauge.record->total) : 0;
 }
 
 unsigned Participant::reap(Nanos now) noexcept {
     if (!impl_ || !impl_->usable() || now - impl_->reaped_at < kReapEvery) return 0;
     impl_->reaped_at = now;
     SegmentImpl& segment = *impl_->segment;
-    if (!segment.file().whole()) {
-        impl_->broken = true;
-        return 0;
-    }
+    if (!segment.look_whole()) return 0;
     unsigned reaped = 0;
     for (std::uint32_t slot = 0; slot < segment.geometry().participants; ++slot) {
         if (segment.reap_slot(slot)) ++reaped;

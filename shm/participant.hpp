@@ -74,6 +74,7 @@ class Participant {
     std::uint64_t contention() const noexcept;
 
  private:
+    bool readable() const noexcept;
     friend class Segment;
     friend class Lines;
     explicit Participant(std::unique_ptr<ParticipantImpl> impl) noexcept;

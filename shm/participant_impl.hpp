@@ -21,10 +21,9 @@ struct ParticipantImpl {
     bool admitting = true;  // whether the last demand passed: most likely the next one does
     Nanos reaped_at{};    // when this participant last looked for the dead
     Nanos blocked_at{};   // when a full gauge last made it look
-    bool broken = false;  // the file was truncated under the mapping: touch nothing any more
 
     /// Whether this process may still use what it has mapped.
-    bool usable() const noexcept { return !broken && born == fork_count(); }
+    bool usable() const noexcept { return !segment->broken() && born == fork_count(); }
 
     /// Adds to this participant's own counter. Single writer, so no read-modify-write is needed.
     void count(OwnCounter counter, std::uint64_t amount = 1) noexcept {

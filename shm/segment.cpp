@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "shm/file_lock.hpp"
+#include "shm/gauge_access.hpp"
 #include "shm/lease.hpp"
 #include "shm/outlook.hpp"
 #include "shm/participant_impl.hpp"
@@ -25,11 +26,23 @@ void check_limit(Units limit) {
 }
 
 /// The words of a record that is being made. `full` is 0 for a limit of this host alone.
-void begin_lease(LeaseWords& lease, Units full) noexcept {
-    lease.full.store(full, std::memory_order_relaxed);       // ORDER(parameters): before `life`
+void begin_lease(LeaseWords& lease, std::uint64_t life, Units full) noexcept {
+    // ORDER(parameters): before `life`
+    lease.full.store(Parameter<>::pack(life, full), std::memory_order_relaxed);
     lease.wanted.store(0, std::memory_order_relaxed);        // ORDER(parameters)
     lease.relieved.store(0, std::memory_order_relaxed);      // ORDER(parameters)
     lease.barren_until.store(0, std::memory_order_relaxed);  // ORDER(parameters)
+}
+
+/// Of a record that is being made.
+template <class Record>
+std::uint64_t own_life(const Record& record) noexcept {
+    return record.life.load(std::memory_order_relaxed);  // ORDER(life): lock held
+}
+
+/// What a gauge's word holds for a maximum as callers say it.
+constexpr Units maximum_of(Units max) noexcept {
+    return max == 0 ? kNoMaximum : std::min(max, kNoMaximum);
 }
 
 /// Window limiters are reused once nothing is left in their window.
@@ -47,9 +60,8 @@ class WindowKeeper final : public RecordKeeper {
 
     void prepare(std::uint32_t index) noexcept override {
         WindowRecord& record = segment_.window(index);
-        record.limit_since.store(static_cast<std::uint64_t>(now().count()),
-                                 std::memory_order_relaxed);           // ORDER(limit): for the auditor
-        begin_lease(record.lease, full_);
+        note_limit_since(record, now());
+        begin_lease(record.lease, own_life(record), full_);
         WindowGuard::renew(record, TickScale(window_, StandardGeometry::kTicks), limit_, now());
     }
 
@@ -78,8 +90,9 @@ class GaugeKeeper final : public RecordKeeper {
     /// gives it back (see Admitter).
     void prepare(std::uint32_t index) noexcept override {
         GaugeRecord& record = segment_.gauge(index);
-        record.max.store(max_, std::memory_order_relaxed);  // ORDER(parameters): before `life`
-        begin_lease(record.lease, full_);
+        // ORDER(parameters): before `life`
+        record.max.store(Parameter<>::pack(own_life(record), max_), std::memory_order_relaxed);
+        begin_lease(record.lease, own_life(record), full_);
     }
 
  private:
@@ -182,6 +195,7 @@ const std::string& Segment::name() const noexcept {
 
 Participant Segment::join(std::string_view role) {
     impl_->check_writable();
+    impl_->check_whole();
     auto me = std::make_unique<ParticipantImpl>();
     const std::uint32_t slots = impl_->geometry().participants;
     for (int attempt = 0; attempt < 2; ++attempt) {
@@ -202,79 +216,88 @@ Participant Segment::join(std::string_view role) {
                         " participants' slots are taken; a larger segment_size has more");
 }
 
-/// `full` is 0 for a limiter of this host alone.
 Limiter Segment::find_limiter(const LimiterName& name, Units limit, Units full) {
     const TableView& table = impl_->table(Table::windows);
     WindowKeeper keeper(*impl_, name.window, limit, full);
     const Found found =
         impl_->find_or_make(Table::windows, window_key(name, table.text_words), keeper);
-    const Limiter limiter{&impl_->window(found.record), found.life};
-    LeaseWords& lease = limiter.record->lease;
-    const Units before = lease.full.load(std::memory_order_relaxed);  // ORDER(limit): on its own
-    if (before == full) return limiter;
-    lease.full.store(full, std::memory_order_relaxed);  // ORDER(limit)
-    limiter.record->limit_since.store(static_cast<std::uint64_t>(now().count()),
-                                      std::memory_order_relaxed);  // ORDER(limit)
-    // What was this host's own is now everybody's: it starts with nothing, and what it has used counts.
-    // And of one that has become smaller nobody has more than all of it.
-    if (before == 0) set_lease_words(*limiter.record, 0, now());
-    if (full != 0) lower_lease_words(*limiter.record, full, now());
-    if ((before == 0) != (full == 0)) {
-        impl_->header().lease_changes.fetch_add(1, std::memory_order_relaxed);  // ORDER(counter)
-    }
-    return limiter;
+    return {&impl_->window(found.record), found.life};
 }
 
 Limiter Segment::limiter(const LimiterName& name, Units limit) {
     check_limit(limit);
     const Limiter limiter = find_limiter(name, limit, 0);
+    share(*impl_, limiter, 0, now());
     set_limit(limiter, limit);
     return limiter;
 }
 
 Limiter Segment::shared_limiter(const LimiterName& name, Units full) {
     check_limit(full);
-    return find_limiter(name, 0, full);
+    const Limiter limiter = find_limiter(name, 0, full);
+    share(*impl_, limiter, full, now());
+    return limiter;
+}
+
+Limiter Segment::common_limiter(const LimiterName& name, Units limit) {
+    check_limit(limit);
+    const Limiter limiter = find_limiter(name, limit, 0);
+    const LeaseWords& lease = limiter.record->lease;
+    if (full_of(lease) != 0) {
+        share(*impl_, limiter, limit, now());
+    } else {
+        set_limit(limiter, limit);
+        // It may have become shared before this host's part was set to the whole: see Parameter::change.
+        if (full_of(lease) != 0) set_lease_words(limiter, 0, now());
+    }
+    return limiter;
 }
 
 void Segment::set_limit(Limiter limiter, Units limit) noexcept {
     if (!limiter || limit < 1 || limit > kLimitMax) return;
-    if (!still_lives(*limiter.record, limiter.generation)) return;
-    WindowRecord& record = *limiter.record;
-    // ORDER(limit): on its own; the time beside it only tells the auditor from when on the limit
-    // holds.
-    if (record.state.limit.load(std::memory_order_relaxed) == limit) return;
-    record.state.limit.store(limit, std::memory_order_relaxed);  // ORDER(limit)
-    record.limit_since.store(static_cast<std::uint64_t>(now().count()),
-                             std::memory_order_relaxed);  // ORDER(limit)
+    if (!still_lives(*limiter.record, limiter.generation) || limit_of(limiter.record->state) == limit) return;
+    // Before and after: whoever dies in between does not leave older decisions to be judged by this limit.
+    note_limit_since(*limiter.record, now());
+    if (WindowGuard::set_limit(*limiter.record, limiter.generation, limit)) {
+        note_limit_since(*limiter.record, now());
+    }
+}
+
+Gauge Segment::find_gauge(std::string_view scope, std::string_view name, Units max, Units full) {
+    const TableView& table = impl_->table(Table::gauges);
+    GaugeKeeper keeper(*impl_, max, full);
+    const Found found =
+        impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
+    return {&impl_->gauge(found.record), found.life};
 }
 
 Gauge Segment::gauge(std::string_view scope, std::string_view name, Units max) {
-    const TableView& table = impl_->table(Table::gauges);
-    GaugeKeeper keeper(*impl_, max, 0);
-    const Found found =
-        impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
-    GaugeRecord& record = impl_->gauge(found.record);
-    record.max.store(max, std::memory_order_relaxed);  // ORDER(limit): on its own
-    record.lease.full.store(0, std::memory_order_relaxed);  // ORDER(limit)
-    return {&record, found.life};
+    max = maximum_of(max);
+    const Gauge gauge = find_gauge(scope, name, max, 0);
+    share(*impl_, gauge, 0);
+    Parameter<>::change(gauge.record->max, gauge.generation, max);
+    return gauge;
 }
 
 Gauge Segment::shared_gauge(std::string_view scope, std::string_view name, Units full) {
     if (full == 0) return gauge(scope, name, 0);
-    const TableView& table = impl_->table(Table::gauges);
-    GaugeKeeper keeper(*impl_, 0, full);
-    const Found found =
-        impl_->find_or_make(Table::gauges, scoped_key(scope, name, table.text_words), keeper);
-    GaugeRecord& record = impl_->gauge(found.record);
-    const Units before = record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): on its own
-    record.lease.full.store(full, std::memory_order_relaxed);                // ORDER(limit)
-    if (before == 0) {
-        set_lease_words(record, 0);
-        impl_->header().lease_changes.fetch_add(1, std::memory_order_relaxed);  // ORDER(counter)
+    full = maximum_of(full);
+    const Gauge gauge = find_gauge(scope, name, 0, full);
+    share(*impl_, gauge, full);
+    return gauge;
+}
+
+Gauge Segment::common_gauge(std::string_view scope, std::string_view name, Units max) {
+    max = maximum_of(max);
+    const Gauge gauge = find_gauge(scope, name, max, 0);
+    const LeaseWords& lease = gauge.record->lease;
+    if (full_of(lease) != 0) {
+        share(*impl_, gauge, max);
+    } else {
+        Parameter<>::change(gauge.record->max, gauge.generation, max);
+        if (full_of(lease) != 0) set_lease_words(gauge, 0);  // as in common_limiter
     }
-    lower_lease_words(record, full);
-    return {&record, found.life};
+    return gauge;
 }
 
 Line Segment::line(std::string_view scope, std::string_view name) {
@@ -314,6 +337,7 @@ void Segment::add(Counter counter, std::uint64_t amount) noexcept {
 }
 
 std::vector<LimiterInfo> Segment::limiters(Nanos now) const {
+    if (impl_->broken()) return {};
     const TableView& table = impl_->table(Table::windows);
     std::vector<LimiterInfo> infos;
     for (std::uint32_t index = 0; index < table.count; ++index) {
@@ -327,6 +351,7 @@ std::vector<LimiterInfo> Segment::limiters(Nanos now) const {
 }
 
 std::vector<ParticipantInfo> Segment::participants() const {
+    if (impl_->broken()) return {};
     std::vector<ParticipantInfo> infos;
     for (std::uint32_t slot = 0; slot < impl_->geometry().participants; ++slot) {
         const ParticipantRecord& record = impl_->participant(slot);
@@ -349,6 +374,7 @@ std::vector<Segment::OwnCounterInfo> Segment::own_counters() const {
 #include "shm/counters.def"
 #undef WEIR_COUNTER
     };
+    if (impl_->broken()) return infos;
     for (std::size_t i = 0; i < kOwnCounters; ++i) {
         infos[i].value = impl_->header().own[i].load(std::memory_order_relaxed);  // ORDER(counter)
         for (std::uint32_t slot = 0; slot < impl_->geometry().participants; ++slot) {
@@ -361,6 +387,7 @@ std::vector<Segment::OwnCounterInfo> Segment::own_counters() const {
 
 void Segment::each_counter(
     const std::function<void(std::string_view, std::uint64_t)>& visit) const {
+    if (impl_->broken()) return;
     const TableView& table = impl_->table(Table::counters);
     for (std::uint32_t index = 0; index < table.count; ++index) {
         const auto key = read_identity(table, index);

@@ -114,6 +114,11 @@ class Segment {
     Limiter shared_limiter(const LimiterName& name, Units full);
     Gauge shared_gauge(std::string_view scope, std::string_view name, Units full);
 
+    /// The same for a program that does not know whether hosts share it. If they do, `limit` is what they may
+    /// use together, and this host's part stays; if not, as limiter() and gauge().
+    Limiter common_limiter(const LimiterName& name, Units limit);
+    Gauge common_gauge(std::string_view scope, std::string_view name, Units max);
+
     /// Whether the limits that are looked up through this object are to be shared ones: for whoever looks
     /// them up; nothing else depends on it.
     void set_shared(bool shared) noexcept { shared_ = shared; }
@@ -158,7 +163,9 @@ class Segment {
  private:
     friend class Inspector;
     friend struct SegmentAccess;  // segment_impl.hpp
+    /// Found or made; with `limit` and `full` (0: of this host alone) only if it is made. The next likewise.
     Limiter find_limiter(const LimiterName& name, Units limit, Units full);
+    Gauge find_gauge(std::string_view scope, std::string_view name, Units max, Units full);
     explicit Segment(std::shared_ptr<SegmentImpl> impl);
     std::shared_ptr<SegmentImpl> impl_;
     bool shared_ = false;

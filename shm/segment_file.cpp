@@ -201,21 +201,25 @@ void describe(Header& header, std::uint64_t size_bytes) {
     step(CreationStep::ready);
 }
 
-gid_t group_id(std::string_view name, const std::string& group) {
-    const struct group* entry = ::getgrnam(group.c_str());
-    if (entry == nullptr) fail(Attach::no_permission, name, fmt::format("no group '{}'", group));
+/// The segment's group, if it is to have one.
+std::optional<gid_t> group_of(const SegmentOptions& options) {
+    if (options.group.empty()) return std::nullopt;
+    const struct group* entry = ::getgrnam(options.group.c_str());
+    if (entry == nullptr) {
+        fail(Attach::no_permission, options.name, fmt::format("no group '{}'", options.group));
+    }
     return entry->gr_gid;
 }
 
-/// Only for who made the file: sets its mode and group.
-void set_access(int fd, const SegmentOptions& options) {
-    if (!options.group.empty() &&
-        ::fchown(fd, static_cast<uid_t>(-1), group_id(options.name, options.group)) != 0) {
-        fail_errno(options.name, "fchown to the group", errno);
+/// Sets the mode and the group of a file that is this user's own and still to be filled.
+void set_access(std::string_view name, int fd, std::optional<gid_t> group) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) fail_errno(name, "fstat", errno);
+    if (status.st_uid != ::geteuid()) return;
+    if (group && ::fchown(fd, static_cast<uid_t>(-1), *group) != 0) {
+        fail_errno(name, "fchown to the group", errno);
     }
-    if (::fchmod(fd, options.group.empty() ? 0600 : 0660) != 0) {
-        fail_errno(options.name, "fchmod", errno);
-    }
+    if (::fchmod(fd, group ? 0660 : 0600) != 0) fail_errno(name, "fchmod", errno);
 }
 
 /// A segment that somebody else may have prepared for us is not to be trusted with our limits.
@@ -256,7 +260,7 @@ ipc::shared_memory_object find_or_make_object(const SegmentOptions& options) {
         try {
             ipc::shared_memory_object made(ipc::create_only, options.name.c_str(), ipc::read_write,
                                            ipc::permissions(0600));
-            set_access(made.get_mapping_handle().handle, options);
+            step(CreationStep::created);
             return made;
         } catch (const ipc::interprocess_exception& error) {
             const int number = error.get_native_error();
@@ -315,6 +319,14 @@ bool half_made(const HeaderCopy& header) {
     return !header.ready() && (header.magic() == 0 || header.magic() == kMagic);
 }
 
+/// A file without a header that somebody works with had one. To begin anew beside them would let both have
+/// the whole of every limit.
+void check_unused(std::string_view name, int fd) {
+    if (!locked_by_another(fd, kLockParticipants, WaitingRecord::kParticipantsMax)) return;
+    fail(Attach::too_short, name,
+         "somebody truncated it while programs use it; stop them, and the next one makes it anew");
+}
+
 }  // namespace
 
 SegmentFile::SegmentFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -344,6 +356,7 @@ bool SegmentFile::whole() const noexcept {
 SegmentFile SegmentFile::open(const SegmentOptions& options) {
     check_name(options.name);
     check_size(options);
+    const std::optional<gid_t> group = group_of(options);  // before anything is made
     const Nanos until = now() + options.wait_max;
     for (;;) {
         auto impl = std::make_unique<Impl>();
@@ -366,8 +379,12 @@ SegmentFile SegmentFile::open(const SegmentOptions& options) {
         const bool fresh = half_made(header);
         if (!fresh) check_header(options.name, header);
         const std::uint64_t size = fresh ? options.size_bytes : header.size_bytes();
-        if (fresh) allocate(options, impl->fd());
-        if (fresh) step(CreationStep::sized);
+        if (fresh) {
+            check_unused(options.name, impl->fd());
+            set_access(options.name, impl->fd(), group);
+            allocate(options, impl->fd());
+            step(CreationStep::sized);
+        }
         impl->region = map(options.name, impl->object, ipc::read_write, size);
         impl->geometry = geometry_of(size);
         if (fresh) {

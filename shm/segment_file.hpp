@@ -48,7 +48,7 @@ class SegmentFile {
 };
 
 /// The steps of creation, in order; tests stop a creator after each.
-enum class CreationStep : std::uint8_t { opened, locked, sized, mapped, cleared, described, ready };
+enum class CreationStep : std::uint8_t { created, opened, locked, sized, mapped, cleared, described, ready };
 
 /// Called after each step, if set, in this process. For tests only.
 extern void (*creation_hook)(CreationStep step);

@@ -152,6 +152,20 @@ bool SegmentImpl::reap_slot(std::uint32_t slot) noexcept {
     return true;
 }
 
+bool SegmentImpl::look_whole() noexcept {
+    if (!broken() && file_.whole()) return true;
+    broken_.store(true, std::memory_order_relaxed);  // ORDER(broken): likewise
+    return false;
+}
+
+void SegmentImpl::check_whole() {
+    if (look_whole()) return;
+    throw SegmentError(Attach::too_short,
+                       fmt::format("segment '{}': its file has been truncated while in use; restart the "
+                                   "programs that use it",
+                                   name_));
+}
+
 void SegmentImpl::count(OwnCounter counter, std::uint64_t amount) const noexcept {
     // ORDER(counter): a sum, read by itself.
     header().own[static_cast<std::size_t>(counter)].fetch_add(amount, std::memory_order_relaxed);
@@ -160,14 +174,10 @@ void SegmentImpl::count(OwnCounter counter, std::uint64_t amount) const noexcept
 Found SegmentImpl::find_or_make(Table which, const NameKey& key, RecordKeeper& keeper) {
     check_writable();
     const TableView& view = table(which);
-    if (const auto found = find(view, key)) return *found;
-    if (!file_.whole()) {
-        throw SegmentError(
-            Attach::too_short,
-            fmt::format("segment '{}': its file has been truncated while in use; restart the "
-                        "programs that use it",
-                        name_));
+    if (!broken()) {
+        if (const auto found = find(view, key)) return *found;
     }
+    check_whole();
     const DirectoryLock lock(*this);
     TableRecord& own = header().tables[static_cast<std::size_t>(which)];
     const std::uint64_t before = own.evictions.load(std::memory_order_relaxed);  // ORDER(counter)

@@ -65,6 +65,14 @@ class SegmentImpl {
     /// Frees the slot of a dead participant; false if it lives, or somebody else is at it.
     bool reap_slot(std::uint32_t slot) noexcept;
 
+    /// Whether somebody has found the file truncated under the mapping: what is mapped must not be touched
+    /// any more. Set by look_whole(), which asks the system.
+    bool broken() const noexcept {
+        return broken_.load(std::memory_order_relaxed);  // ORDER(broken): a flag that is set once, by itself
+    }
+    bool look_whole() noexcept;
+    void check_whole();  ///< throws SegmentError unless it is
+
     /// Adds to a counter that belongs to no participant.
     void count(OwnCounter counter, std::uint64_t amount = 1) const noexcept;
 
@@ -81,6 +89,7 @@ class SegmentImpl {
     std::array<TableView, kTables> tables_;
     std::mutex directory_mutex_;  // the file lock does not tell the threads of one opening apart
     std::array<std::atomic<std::uint64_t>, 4> slots_{};
+    std::atomic<bool> broken_{false};
 };
 
 /// The inside of a Segment, for the rest of this folder.

@@ -47,16 +47,17 @@ void Ticket::end() noexcept {
     close();
 }
 
-void Ticket::settle(std::size_t index, Units actual, Nanos now) noexcept {
-    if (participant_ == nullptr || index >= entries_count_ || !participant_->usable()) return;
+Units Ticket::settle(std::size_t index, Units actual, Nanos now) noexcept {
+    if (participant_ == nullptr || index >= entries_count_ || !participant_->usable()) return 0;
     settled_ = true;
     Entry& entry = entries_[index];
-    if (actual < entry.total) return lower(entry, entry.total - actual);
-    if (actual > entry.total) return raise(entry, actual - entry.total, now);
+    if (actual < entry.total) lower(entry, entry.total - actual);
+    if (actual > entry.total) raise(entry, actual - entry.total, now);
+    return entry.total;
 }
 
 void Ticket::lower(Entry& entry, Units surplus) noexcept {
-    if (!still_lives(*entry.record, entry.generation)) return;
+    if (!same_life(*entry.record, entry.generation)) return;
     ParticipantImpl& me = *participant_;
     const Units from_extra = std::min(surplus, entry.extra);
     give_back(me, entry.limiter(), Recorded::give_back_charge, entry.extra_tick, from_extra, admitted_at_);
@@ -68,7 +69,6 @@ void Ticket::lower(Entry& entry, Units surplus) noexcept {
 }
 
 void Ticket::raise(Entry& entry, Units more, Nanos now) noexcept {
-    if (!still_lives(*entry.record, entry.generation)) return;
     const WindowGuard::Done done = charge_anyway(*participant_, entry.limiter(), more, now);
     if (done.verdict != Verdict::admitted) return;
     // Extra units of an earlier tick can no longer be told apart; they stay.

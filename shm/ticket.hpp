@@ -40,8 +40,14 @@ class Ticket {
     /// Less than reserved gives the rest back into the window of the reservation; more is charged
     /// at `now`, limit or not. May be called again as more becomes known; the last call counts,
     /// except that extra units charged by more than one call in different ticks of the window are
-    /// not given back. A window holds 2^40 - 1 units at most; what would be more is not charged.
-    void settle(std::size_t index, Units actual, Nanos now) noexcept;
+    /// not given back. A window holds 2^40 - 1 units at most; what would be more is not charged. Returns what
+    /// is charged now: less than `actual` if the limiter was evicted, or its words are garbage.
+    Units settle(std::size_t index, Units actual, Nanos now) noexcept;
+
+    /// The limiter of charge `index`; none if the ticket has no such charge.
+    Limiter limiter(std::size_t index) const noexcept {
+        return index < entries_count_ ? entries_[index].limiter() : Limiter{};
+    }
 
     /// Gives everything back: for a request that was certainly never sent.
     void cancel(Nanos now) noexcept;
@@ -55,7 +61,7 @@ class Ticket {
     void close() noexcept;
 
  private:
-    friend class Admitter;  // admitter.hpp
+    friend class Admitter;  // admission.cpp
 
     // Both are trivial: making a ticket touches none of them, and using it only as many as there are.
 

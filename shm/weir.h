@@ -146,11 +146,13 @@ WEIR_API void weir_leave(weir_actor_t* actor);
 
 /* The limiter of that scope (1 .. 31 bytes, no ':'), name, unit (a weir_unit) and window (10 ms ..
  * 366 days); made if it is new; its limit set to `limit` (1 .. 2^39 - 1) either way, its counters
- * kept. */
+ * kept. If hosts share it (docs/design/cross-host.md), `limit` is what they may use together, and this
+ * host's part of it stays as it is. */
 WEIR_API int weir_limiter(weir_segment_t* segment, const char* scope, const char* name,
                           int unit, uint64_t window_ms, uint64_t limit, weir_limiter_t* limiter);
 
-/* The in-flight gauge of that scope and name, made if it is new. `max` 0: it only counts. */
+/* The in-flight gauge of that scope and name, made if it is new. `max` 0: it only counts. If hosts share
+ * it, `max` is for all of them, as with weir_limiter. */
 WEIR_API int weir_gauge(weir_segment_t* segment, const char* scope, const char* name, uint64_t max,
                         weir_gauge_t* gauge);
 
@@ -173,7 +175,8 @@ WEIR_API int weir_retry_after(weir_actor_t* actor, const weir_charge_t* charges,
                               uint64_t* nanoseconds);
 
 /* Replaces what charge `index` of the ticket was admitted with by its true cost: less gives the
- * rest back into the window of the reservation, more is charged now, limit or not. */
+ * rest back into the window of the reservation, more is charged now, limit or not. WEIR_EVICTED or
+ * WEIR_CORRUPT if more could not be charged; the ticket is still to be closed. */
 WEIR_API int weir_settle(weir_actor_t* actor, weir_ticket_t ticket, size_t index, uint64_t actual);
 
 /* Gives everything back and closes the ticket: for a request that was certainly never sent. */
@@ -182,7 +185,8 @@ WEIR_API int weir_cancel(weir_actor_t* actor, weir_ticket_t ticket);
 /* Ends the ticket: its in-flight slots are free, what is charged stays. */
 WEIR_API int weir_ticket_close(weir_actor_t* actor, weir_ticket_t ticket);
 
-/* Charges a limiter whatever its limit says, e.g. what a provider reports that others have used. */
+/* Charges a limiter whatever its limit says, e.g. what a provider reports that others have used.
+ * WEIR_EVICTED or WEIR_CORRUPT if nothing could be charged. */
 WEIR_API int weir_add(weir_actor_t* actor, weir_limiter_t limiter, uint64_t units);
 
 /* Looks at a limiter without charging it. */

@@ -7,7 +7,7 @@
 //   edge[k]  (tag of tick k, the value of C when tick k began)
 //   back[k]  (tag of tick k, units given back that had been admitted in tick k)
 //   credited the latest tick that any units were given back to; only spares a look at `back`
-//   limit    units per window; a plain parameter that may change at any time
+//   limit    units per window; may change at any time. Above the unit bits: see parameter.hpp
 //
 // Invariants.
 //   I1  The head's tick never goes back, and C never shrinks: no (tag, C) is ever seen twice.
@@ -114,9 +114,8 @@ class Window {
             const View view = view_at(state, now);
             if (view.stale) continue;
             if (view.corrupt) break;
-            // ORDER(limit): after the head's acquire: once the limit was lowered and the head has changed,
-            // nobody is admitted under the old one.
-            const std::uint64_t limit = state.limit.load(kRelaxed);
+            // After the head's acquire: once it was lowered and the head has changed, that is seen.
+            const std::uint64_t limit = limit_of(state);
             if (units > limit) return {Verdict::never_fits, view.tick, view.head};
             if (view.gross + units <= limit || fits(state, view, units, limit)) {
                 return {Verdict::admitted, view.tick, view.head};
@@ -151,7 +150,7 @@ class Window {
                               const Meant& meant = {}) noexcept {
         const auto free = [&](const View& view) -> std::optional<std::uint64_t> {
             const std::uint64_t credit = credits_since(state, view.tick - G::kTicks, view.tick);
-            const std::uint64_t limit = state.limit.load(kRelaxed);  // ORDER(limit): as in offer
+            const std::uint64_t limit = limit_of(state);
             const std::uint64_t used = view.gross > credit ? view.gross - credit : 0;
             if (left >= limit || used >= limit - left) return std::nullopt;
             return limit - left - used;
@@ -161,9 +160,11 @@ class Window {
 
     /// Changes the head and nothing else: an admission that has read it before loses its CAS and looks again,
     /// at the limit too. One unit is charged and given back; in between one unit may be refused in vain.
-    /// Where not even one can be charged, nobody is admitted either.
-    static void supersede(State& state, std::uint64_t now, Contention& contention) noexcept {
-        const Charged one = charge(state, now, 1, contention);
+    /// Where not even one can be charged, nobody is admitted either. `meant` as for admit.
+    template <class Meant = Own>
+    static void supersede(State& state, std::uint64_t now, Contention& contention,
+                          const Meant& meant = {}) noexcept {
+        const Charged one = charge(state, now, 1, contention, meant);
         if (one.units != 0) give_back(state, one.tick, one.units);
     }
 
@@ -191,8 +192,7 @@ class Window {
     /// What is used at tick `now`. Writes nothing, so a read-only mapping will do. Beside others that charge
     /// and give back: no less than there was used at some moment of the call.
     static Usage look(const State& state, std::uint64_t now) noexcept {
-        // ORDER(limit): as in admit.
-        const std::uint64_t limit = state.limit.load(kRelaxed);
+        const std::uint64_t limit = limit_of(state);
         for (unsigned round = 0; round < kRoundsMax; ++round) {
             Still still = still_at(state, now);
             // Credits before the head: what is given back later is not held against what is charged later.
@@ -208,7 +208,7 @@ class Window {
     /// The first tick, `now` or later, in which `units` would pass if nobody else took any; 0 if they never
     /// fit. Exact: one tick earlier they would be refused. Writes nothing.
     static std::uint64_t earliest(const State& state, std::uint64_t now, std::uint64_t units) noexcept {
-        const std::uint64_t limit = state.limit.load(kRelaxed);  // ORDER(limit): as in admit
+        const std::uint64_t limit = limit_of(state);
         if (units > limit) return 0;
         for (unsigned round = 0; round < kRoundsMax; ++round) {
             Still still = still_at(state, now);

@@ -12,17 +12,17 @@ using StandardState = WindowState<Word, StandardGeometry>;
 using StandardWindow = Window<StandardState>;
 using WindowGuard = GuardedWindow<WindowRecord>;
 
-/// What all hosts together may use of a shared limit; 0 if it is not shared.
-inline Units full_of(const WindowRecord& record) noexcept {
-    return record.lease.full.load(std::memory_order_relaxed);  // ORDER(limit): a parameter on its own
+/// For the auditor, who judges decisions from `now` on by the limit.
+inline void note_limit_since(WindowRecord& record, Nanos now) noexcept {
+    // ORDER(limit): on its own; a late one only narrows what the audit covers.
+    record.limit_since.store(static_cast<std::uint64_t>(now.count()), std::memory_order_relaxed);
 }
 
 /// Whether `units` would pass at `tick`. Writes nothing. The common case costs two cache lines.
 inline Verdict peek(const WindowRecord& record, std::uint64_t tick, Units units) noexcept {
     using G = StandardGeometry;
     const StandardState& state = record.state;
-    // ORDER(limit): a parameter on its own.
-    const std::uint64_t limit = state.limit.load(std::memory_order_relaxed);
+    const std::uint64_t limit = limit_of(state);
     if (units > limit) return Verdict::never_fits;
     // ORDER(head): acquire; as in Window::view_at.
     const std::uint64_t head = state.head.load(std::memory_order_acquire);

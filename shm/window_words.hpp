@@ -1,8 +1,9 @@
 // The words of a window limiter, and what is said about them. What they mean: window.hpp.
 //
-// Thread safety: types only.
+// Thread safety: all of it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace weir::shm {
@@ -34,11 +35,18 @@ struct WindowState {
 
     WordT head;
     WordT epoch;
-    WordT limit;
+    WordT limit;  // above the unit bits: see parameter.hpp
     WordT credited;
     WordT edge[G::kRing];
     WordT back[G::kRing];
 };
+
+/// Units that the window may hold.
+template <class WordT, class G>
+std::uint64_t limit_of(const WindowState<WordT, G>& state) noexcept {
+    // ORDER(limit): acquire, so that who finds `life` unchanged afterwards has read the limit of that life.
+    return state.limit.load(std::memory_order_acquire) & G::kUnitMask;
+}
 
 enum class Verdict : std::uint8_t {
     admitted,

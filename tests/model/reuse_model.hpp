@@ -2,8 +2,8 @@
 // with handles of the old life, others with handles of the new one.
 //
 // What is explored is the product's own: end_life, begin_life and repair_life (shm/life.hpp) around
-// GuardedWindow's retire and renew, against its admit, charge and give_back. The two lives have ticks of
-// different lengths and different limits, so parameters of the one used in the other show.
+// GuardedWindow's retire and renew, against its admit, charge, give_back and set_limit. The two lives have
+// ticks of different lengths and different limits, so parameters of the one used in the other show.
 //
 // The oracle is `net`: what was charged in each tick of each life less what was given back. An honest machine
 // has one clock, so nobody who came before the eviction has a later time than it.
@@ -17,6 +17,7 @@
 //                         is charged without asking during an eviction may count as too late for it
 //   in every state        were all processes dead now, one more would tidy up, finish, meet no corruption,
 //                         and get the whole limit once the window has passed
+//   in every state of the new life    its limit is its own
 //   between operations    with nobody under way, usage is exact
 //
 // Thread safety: none.
@@ -53,6 +54,7 @@ struct ReuseScenario {
     std::vector<std::uint64_t> evict_times;  // none before any of the old ones
     std::vector<std::uint64_t> new_times;    // none before the eviction
     bool charges = false;                    // old handles charge without asking, too
+    std::uint64_t old_set = 0;  // old handles may set the limit to this; 0: they do not
     bool ticket = false;  // one of the old ones begins with a ticket of time 0, and may give it back
 };
 
@@ -68,7 +70,7 @@ class ReuseModel {
     static constexpr unsigned kSpan = 32;
     using Net = std::array<std::uint8_t, kSpan>;
 
-    enum Operation : std::uint8_t { op_evict, op_admit, op_charge, op_give_back };
+    enum Operation : std::uint8_t { op_evict, op_admit, op_charge, op_give_back, op_set_limit };
     enum Role : std::uint8_t { evictor, old_one, new_one };
 
     struct Own {
@@ -113,6 +115,8 @@ class ReuseModel {
                 return outcome(Guard::admit(memory_, life, now, call.units, contention));
             case op_charge:
                 return outcome(Guard::charge(memory_, life, now, call.units, contention));
+            case op_set_limit:
+                return {Guard::set_limit(memory_, life, call.units).has_value(), 0};
             default:
                 Guard::give_back(memory_, life, scale(0).tick_at(now), call.units);
                 return {};
@@ -124,7 +128,8 @@ class ReuseModel {
         memory_.life.value_ = kOldLife;
         memory_.reciprocal.value_ = scale(0).reciprocal();
         memory_.base.value_ = 0;
-        W::reset(memory_.state, scale(0).tick_at(Nanos(0)), scenario_.old_limit);
+        W::reset(memory_.state, scale(0).tick_at(Nanos(0)),
+                 Guard::Limit::pack(kOldLife, scenario_.old_limit));
         for (unsigned p = 0; p < kProcesses; ++p) {
             const Role role = p == 0 ? evictor : p <= OldOnes ? old_one : new_one;
             state.processes[p].own.role = role;
@@ -153,6 +158,7 @@ class ReuseModel {
         offer(op_admit, 0, scenario_.old_times);
         if (scenario_.charges) offer(op_charge, 0, scenario_.old_times);
         if (process.own.units != 0) calls.push_back({op_give_back, 0, 0, process.own.units});
+        if (scenario_.old_set != 0) calls.push_back({op_set_limit, 0, 0, scenario_.old_set});
     }
 
     void begin(State& state, unsigned p, const Call& call) const {
@@ -193,6 +199,10 @@ class ReuseModel {
             return nothing_lost(state);
         }
         if (call.kind == op_evict || call.kind == op_give_back) return nullptr;
+        if (call.kind == op_set_limit) {
+            const bool refused = outcome.verdict == 0;
+            return refused && state.ghost.begun == 0 ? "refused to set the limit of a living one" : nullptr;
+        }
         const auto verdict = static_cast<Verdict>(outcome.verdict);
         if (verdict == Verdict::corrupt) return "reported corruption that is none";
         if (verdict == Verdict::evicted && (state.ghost.begun == 0 || call.slot == 1)) {
@@ -211,7 +221,8 @@ class ReuseModel {
             state.ghost.late[k] = static_cast<std::uint8_t>(state.ghost.late[k] + call.units);
             return nullptr;
         }
-        const std::uint64_t limit = call.slot == 0 ? scenario_.old_limit : scenario_.new_limit;
+        const std::uint64_t limit =
+            call.slot == 0 ? std::max(scenario_.old_limit, scenario_.old_set) : scenario_.new_limit;
         for (std::uint64_t e = k; e <= k + Geometry::kTicks; ++e) {
             if (used(net, e) > limit) return "over the limit in a window";
         }
@@ -247,7 +258,8 @@ class ReuseModel {
     std::size_t states_at_rest() const { return at_rest_; }
 
     std::string describe(const Call& call) const {
-        static constexpr const char* kNames[] = {"evict", "admit", "charge", "give_back"};
+        static constexpr const char* kNames[] = {"evict", "admit", "charge", "give_back",
+                                                  "set_limit"};
         return std::string(call.slot == 0 ? "old " : "new ") + kNames[call.kind] + " at " +
                std::to_string(call.now);
     }
@@ -303,8 +315,9 @@ class ReuseModel {
             Guard::renew(memory_, scale(1), scenario_.new_limit, now);
             shm::begin_life(memory_.life);
         }
-        const std::uint64_t limit = memory_.state.limit.value_;
+        const std::uint64_t limit = shm::limit_of(memory_.state);
         const std::uint64_t life = memory_.life.value_;
+        if (life == kNewLife && limit != scenario_.new_limit) return "the new life has another's limit";
         shm::Contention contention;
         const auto first = Guard::admit(memory_, life, now, unfinished ? limit : 1, contention);
         if (first.verdict == Verdict::corrupt || first.verdict == Verdict::evicted) {

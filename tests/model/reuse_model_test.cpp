@@ -72,6 +72,13 @@ TEST_CASE("an eviction to a life with longer ticks") {
     CHECK(problem_of<Guard, 1, 1>(scenario, 1'000) == "");
 }
 
+TEST_CASE("an eviction beside old handles that set the limit") {
+    ReuseScenario scenario = at_once();
+    scenario.old_set = 3;
+    scenario.old_operations = 2;
+    CHECK(problem_of<Guard, 1, 1>(scenario, 10'000) == "");
+}
+
 /// The life is looked at before the head is read, and not after.
 struct OneLook : Guard {
     static Done admit(ReusedRecord& record, std::uint64_t generation, Nanos now, Units units,
@@ -112,6 +119,16 @@ struct TicksGoBack : Guard {
     }
 };
 
+/// The life is looked at, and then the limit is stored.
+struct LimitByStore : Guard {
+    static std::optional<Units> set_limit(ReusedRecord& record, std::uint64_t generation,
+                                          Units limit) noexcept {
+        if (!shm::still_lives(record, generation)) return std::nullopt;
+        record.state.limit.store(limit, std::memory_order_relaxed);  // ORDER(limit): a model
+        return limit;
+    }
+};
+
 TEST_CASE("caught: the life looked at before the head is read, and not after") {
     CHECK(problem_of<OneLook, 1, 1>(at_once(), 1) != "");
 }
@@ -121,6 +138,12 @@ TEST_CASE("caught: parameters of the next life, read after the life was looked a
     std::swap(scenario.old_tick_ns, scenario.new_tick_ns);
     scenario.charges = true;
     CHECK(problem_of<ParametersAfterwards, 1, 1>(scenario, 1) == "a limiter is ahead of every clock");
+}
+
+TEST_CASE("caught: a limit that is stored after the life was looked at") {
+    ReuseScenario scenario = at_once();
+    scenario.old_set = 3;
+    CHECK(problem_of<LimitByStore, 1, 1>(scenario, 1) == "the new life has another's limit");
 }
 
 TEST_CASE("caught: an eviction that does not close the head") {

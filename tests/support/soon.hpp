@@ -18,6 +18,6 @@ bool soon(Done&& done, std::chrono::seconds patience = std::chrono::seconds(20))
 }
 
 /// For what must not happen meanwhile, or must take its time.
-inline void pause_for(std::chrono::milliseconds duration) { std::this_thread::sleep_for(duration); }
+inline void pause_for(std::chrono::microseconds duration) { std::this_thread::sleep_for(duration); }
 
 }  // namespace weir::test

@@ -31,7 +31,8 @@ struct Busy {
         t = now();  // after the limit was set: the audit starts there
         const Gauge gauge = segment.gauge("key", "alice", 1);
         for (int i = 0; i < 3; ++i) (void)me.admit({{&charge, 1}, {}}, t);
-        Admission held = me.admit({{}, {&gauge, 1}}, t);
+        const Gauge gauges[] = {gauge, segment.gauge("deployment", "gpt-1", 0)};
+        Admission held = me.admit({{}, gauges}, t);
         REQUIRE(held.admitted());
         ticket = std::move(held.ticket);
         const Health health = segment.health("deployment", "gpt-1");
@@ -104,6 +105,7 @@ TEST_CASE("gauges, health and counters show what is in the segment") {
     const json health = busy.shown("health")["health"].at(0);
     CHECK(health["name"] == "gpt-1");
     CHECK(health["cooldown_seconds"] == 30.0);
+    CHECK(health["in_flight"] == 1);  // of the gauge of its name
     const json counters = busy.shown("counters");
     CHECK(counters["counters"].at(0) == json({{"name", "requests_total"}, {"value", 7}}));
     for (const json& own : counters["own"]) {

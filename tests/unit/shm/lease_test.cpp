@@ -141,6 +141,39 @@ TEST_CASE_METHOD(Fixture, "a shared gauge allows nothing, then its lease") {
     CHECK(hold(segment.shared_gauge("deployment", "other", 0)).admitted());
 }
 
+TEST_CASE_METHOD(Fixture, "a limit that is shared no more has no lease") {
+    segment.shared_gauge("deployment", "d", 5);
+    const SharedLimit stale = only();
+    const std::uint64_t version = board.version();
+    const Gauge own = segment.gauge("deployment", "d", 1);
+    CHECK(board.version() != version);  // a coordinator must look again
+    CHECK_FALSE(board.set_lease(stale, 0, t));
+    const Admission first = hold(own);
+    CHECK(first.admitted());
+    CHECK_FALSE(hold(own).admitted());
+}
+
+TEST_CASE_METHOD(Fixture, "a program that does not know of hosts leaves what they share shared") {
+    segment.shared_limiter({"key", "a"}, 10);
+    board.set_lease(only(), 3, t);
+    const Limiter limiter = segment.common_limiter({"key", "a"}, 20);
+    CHECK(board.read(only(), t).full == 20);
+    CHECK(board.read(only(), t).lease == 3);
+    CHECK(admit(limiter, 3).admitted());
+    CHECK_FALSE(admit(limiter, 1).admitted());
+    CHECK(admit(segment.common_limiter({"key", "own"}, 5), 5).admitted());
+
+    segment.shared_gauge("key", "g", 4);
+    REQUIRE(board.limits().size() == 2);
+    const SharedLimit shared = board.limits().at(1);
+    board.set_lease(shared, 1, t);
+    const Gauge gauge = segment.common_gauge("key", "g", 8);
+    CHECK(board.read(shared, t).full == 8);
+    const Admission first = hold(gauge);
+    CHECK(first.admitted());
+    CHECK_FALSE(hold(gauge).admitted());
+}
+
 TEST_CASE_METHOD(Fixture, "who is short says so, and is told when it is in vain") {
     const Limiter limiter = segment.shared_limiter({"key", "a"}, 10);
     const Shortage shortage(limiter, 4);

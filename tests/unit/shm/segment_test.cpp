@@ -152,7 +152,7 @@ TEST_CASE("the mode is 0600, or 0660 with a group") {
     SegmentOptions options = shared.options();
     options.group = "no-such-group-here";
     CHECK(reason_of([&] { Segment::open(options); }) == Attach::no_permission);
-    Segment::remove(shared.name);
+    CHECK_FALSE(Segment::remove(shared.name));  // nothing was made
     options.group = ::getgid() == 0 ? "root" : "";
     if (options.group.empty()) return;
     const Segment group = Segment::open(options);
@@ -173,6 +173,13 @@ TEST_CASE("users of one group share a segment, and others may not") {
     CHECK(open_as_nobody(options, group) == static_cast<int>(Attach::attached));
     CHECK(me.usage(segment.limiter({"key", "a"}, 10), now()).used == 1);
     CHECK(open_as_nobody(options, 65534) == static_cast<int>(Attach::no_permission));
+
+    // A creator that was killed before it had set the group is taken over by one that sets it.
+    const ScratchName left;
+    options.name = left.name;
+    create_and_die(options, CreationStep::created);
+    const Segment taken_over = Segment::open(options);
+    CHECK(open_as_nobody(options, group) == static_cast<int>(Attach::attached));
 
     const ScratchName own;
     const Segment private_one = Segment::open(own.options());
@@ -243,11 +250,38 @@ TEST_CASE("truncation under a mapping is met by the next reap and nothing is tou
     Segment segment = Segment::open(scratch.options());
     Participant me = segment.join("me");
     const Charge charge{segment.limiter({"key", "a"}, 10), 1};
+    const Gauge gauge = segment.gauge("key", "a", 10);
     REQUIRE(::truncate(scratch.path().c_str(), 4096) == 0);
     CHECK(me.reap(now()) == 0);
     const Admission admission = me.admit({{&charge, 1}, {}}, now());
     CHECK_FALSE(admission.admitted());
     CHECK(admission.refusal.reason == Refused::corrupt);
+    // Any touch would end this process: what is asked of it is of pages that are gone.
+    CHECK(me.usage(charge.limiter, now()).limit == 0);
+    CHECK(me.look(charge.limiter, now()).limit == 0);
+    CHECK(me.in_flight(gauge) == 0);
+    CHECK(me.charge(charge.limiter, 1, now()) == 0);
+    CHECK_FALSE(me.earliest({{&charge, 1}, {}}, now()));
+    CHECK(segment.limiters(now()).empty());
+    CHECK(segment.participants().empty());
+    CHECK(reason_of([&] { segment.limiter({"key", "a"}, 10); }) == Attach::too_short);
+    CHECK(reason_of([&] { segment.limiter({"key", "b"}, 10); }) == Attach::too_short);
+    CHECK(reason_of([&] { (void)segment.join("late"); }) == Attach::too_short);
+}
+
+TEST_CASE("a segment that lost everything under its users is not begun anew beside them") {
+    const ScratchName scratch;
+    Segment segment = Segment::open(scratch.options());
+    {
+        const Participant me = segment.join("me");
+        REQUIRE(::truncate(scratch.path().c_str(), 0) == 0);
+        std::string message;
+        CHECK(reason_of([&] { Segment::open(scratch.options()); }, &message) == Attach::too_short);
+        CHECK(message.find("while programs use it") != std::string::npos);
+        // What it had mapped is gone; leaving must not touch it.
+        REQUIRE(::truncate(scratch.path().c_str(), static_cast<off_t>(scratch.options().size_bytes)) == 0);
+    }
+    CHECK(reason_of([&] { Segment::open(scratch.options()); }) == Attach::attached);
 }
 
 TEST_CASE("a creator at work is waited for and no longer than asked") {
@@ -264,8 +298,9 @@ TEST_CASE("a creator at work is waited for and no longer than asked") {
 }
 
 TEST_CASE("a creator killed at any step leaves what the next one takes over") {
-    for (const auto step : {CreationStep::opened, CreationStep::locked, CreationStep::sized,
-                            CreationStep::mapped, CreationStep::cleared, CreationStep::described}) {
+    for (const auto step :
+         {CreationStep::created, CreationStep::opened, CreationStep::locked, CreationStep::sized,
+          CreationStep::mapped, CreationStep::cleared, CreationStep::described}) {
         const ScratchName scratch;
         create_and_die(scratch.options(), step);
         CHECK(reason_of([&] { Segment::attach(scratch.name); }) == Attach::not_ready);
