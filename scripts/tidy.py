@@ -195,6 +195,20 @@ def memory_orders(tree, rules):
             yield *places[0], f"ORDER({tag}) has no partner in the tree"
 
 
+@rule
+def memory_order_pages(tree, rules):
+    """Each tag of the segment's own orders has its row in a page that says what it orders."""
+    pages = rules["orders"]["pages"]
+    rows = "".join(tree.files[page].text for page in pages if page in tree.files)
+    seen = set()
+    for file in tree.of(CPP, ("shm",) if pages else ()):
+        for number, line in enumerate(file.lines, 1):
+            for tag in ORDER_TAG.findall(line):
+                if tag not in seen and f"| `{tag}` |" not in rows:
+                    yield file.path, number, f"ORDER({tag}) has no row in {' or '.join(pages)}"
+                seen.add(tag)
+
+
 def explained_names(file):
     """Names of orders that a test explains once, where it declares them. The product explains each use."""
     if file.folder != "tests":

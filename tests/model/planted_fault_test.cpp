@@ -60,6 +60,22 @@ struct RefundByAdding : shm::Window<Words> {
     }
 };
 
+/// A limit is lowered, and that is all: whoever has read the one before goes on by it.
+struct LoweredOnly : shm::Window<Words> {
+    static void supersede(Words&, std::uint64_t, shm::Contention&) noexcept {}
+};
+
+/// What is free is read, and charged afterwards whatever has come in between.
+struct LeftBySight : shm::Window<Words> {
+    static shm::Charged leave_only(Words& state, std::uint64_t now, std::uint64_t left,
+                                   shm::Contention& contention) noexcept {
+        const shm::Usage usage = look(state, now);
+        const std::uint64_t used = usage.used + left;
+        if (used >= usage.limit) return {shm::Verdict::admitted, usage.tick, 0};
+        return charge(state, now, usage.limit - used, contention);
+    }
+};
+
 /// C in a word of its own beside the tick. Edges are filled by CAS, but with what C holds by then.
 struct SplitWords {
     using Geometry = model::Geometry;
@@ -139,6 +155,22 @@ TEST_CASE("caught: the head moved by a plain store") {
     scenario.plain_words = 1u << index_of(&Words::head);
     CHECK(fault_of<shm::Window<Words>>(scenario.offer(op_admit, {0, 1}, {1})) ==
           "over the limit in a window");
+}
+
+TEST_CASE("caught: a part that is lowered without a change of the head") {
+    Scenario scenario;
+    scenario.limit = 2;
+    scenario.offer(op_admit, {0}, {1}).offer(op_part, {0}, {0});
+    CHECK(fault_of<LoweredOnly>(scenario) == "over the limit in a window");
+    CHECK(fault_of<shm::Window<Words>>(scenario) == "");
+}
+
+TEST_CASE("caught: all but what is left, charged in two steps") {
+    Scenario scenario;
+    scenario.limit = 3;
+    scenario.offer(op_admit, {0}, {1}).offer(op_leave, {0}, {1});
+    CHECK(fault_of<LeftBySight>(scenario) == "left less than was said");
+    CHECK(fault_of<shm::Window<Words>>(scenario) == "");
 }
 
 TEST_CASE("not caught: the product's own limiter in the same scenario") {

@@ -8,6 +8,8 @@
 //   at each admission    no window that it falls into holds more than the limit; its tick is not
 //                        before the caller's clock, nor after every clock
 //   at each refusal      at some moment since it was asked for, there was no room
+//   at each charge down to what is left    it leaves no less; and just that where nothing is given back
+//   when a part was set  no admission that ends later goes by a limit before it
 //   in every state       were all processes dead now, one more would finish, meet no corruption, and
 //                        get the whole limit once the window has passed
 //   between operations   with nobody under way, usage, `earliest`, admission and refusal are exact
@@ -20,12 +22,22 @@
 #include <string>
 #include <vector>
 
+#include "shm/parameter.hpp"
 #include "shm/window.hpp"
 #include "tests/model/explorer.hpp"
 
 namespace weir::model {
 
-enum Operation : std::uint8_t { op_admit, op_charge, op_give_back, op_look, op_earliest, op_limit };
+enum Operation : std::uint8_t {
+    op_admit,
+    op_charge,
+    op_give_back,
+    op_look,
+    op_earliest,
+    op_limit,
+    op_part,   // a limit is set for good, as a host's part is (shm/lease.hpp)
+    op_leave,  // all but some units are charged
+};
 
 /// What is explored.
 struct Scenario {
@@ -58,13 +70,16 @@ class WindowModel {
     static constexpr unsigned kWords = sizeof(Words) / 8;
     using Net = std::array<std::uint8_t, kSpan>;
 
+    static constexpr std::uint8_t kBlocked = 1;
+    static constexpr std::uint8_t kChanging = 2;
+
     struct Own {
         std::uint8_t tick;       // of the ticket, relative to base
         std::uint8_t units;      // of the ticket; 0 is no ticket
         std::uint8_t limit_max;  // the highest limit in force since the operation began
         std::uint8_t asked;      // units of the admission under way
         std::uint8_t asked_at;   // its clock, relative to base
-        std::uint8_t blocked;    // 1 once there was no room for it
+        std::uint8_t state;      // kBlocked once there was no room for it; kChanging while it sets the limit
         std::uint8_t returned;   // units of the give_back under way
         std::uint8_t returned_to;
         Net at_begin;  // readers only: net when the operation began
@@ -79,7 +94,7 @@ class WindowModel {
     static constexpr bool kSymmetric = true;
 
     explicit WindowModel(Scenario scenario) : scenario_(std::move(scenario)) {
-        for (const Call& call : scenario_.menu) limit_changes_ |= call.kind == op_limit;
+        for (const Call& call : scenario_.menu) limit_changes_ |= changes_limit(call);
     }
 
     static const void* base() { return &memory_; }
@@ -104,6 +119,16 @@ class WindowModel {
             if (call.kind == op_charge) {
                 const auto decision = Algorithm::charge(memory_, call.now, call.units, contention);
                 return {static_cast<std::uint64_t>(decision.verdict), decision.tick};
+            }
+            if (call.kind == op_part) {
+                const auto before = shm::Parameter<G::kUnitBits>::change(memory_.limit, 0, call.units);
+                if (call.units < *before) Algorithm::supersede(memory_, call.now, contention);
+                return {};
+            }
+            if (call.kind == op_leave) {
+                const auto charged = Algorithm::leave_only(memory_, call.now, call.units, contention);
+                if (charged.verdict == Verdict::corrupt) return {kCorrupt, charged.tick};
+                return {charged.units, charged.tick};
             }
             if (call.kind == op_look) {
                 const auto usage = Algorithm::look(memory_, call.now);
@@ -154,14 +179,16 @@ class WindowModel {
             own.returned = static_cast<std::uint8_t>(call.units);
             own.returned_to = own.tick;
             if (own.units == 0) own.tick = 0;
-        } else if (call.kind == op_limit) {
+        } else if (changes_limit(call)) {
             for (auto& process : state.processes) {
                 process.own.limit_max =
                     std::max(process.own.limit_max, static_cast<std::uint8_t>(call.units));
             }
-        } else {
+        }
+        if (call.kind != op_give_back && call.kind != op_limit) {
             state.ghost.clock_max = std::max(state.ghost.clock_max, call.now);
         }
+        own.state = changes_limit(call) ? kChanging : 0;
         if (call.kind == op_admit) {
             own.asked = static_cast<std::uint8_t>(call.units);
             own.asked_at = static_cast<std::uint8_t>(call.now - scenario_.base);
@@ -179,7 +206,7 @@ class WindowModel {
             Own& own = process.own;
             if (own.asked == 0) continue;
             for (std::uint64_t e = own.asked_at; scenario_.base + e <= state.ghost.clock_max; ++e) {
-                if (used(most, e) + own.asked > scenario_.limit) own.blocked = 1;
+                if (used(most, e) + own.asked > scenario_.limit) own.state = kBlocked;
             }
         }
     }
@@ -188,8 +215,10 @@ class WindowModel {
         Own& own = state.processes[p].own;
         const std::uint64_t limit = limit_changes_ ? own.limit_max : scenario_.limit;
         own.limit_max = 0;
-        const bool blocked = own.blocked != 0;
-        own.asked = own.asked_at = own.blocked = own.returned = own.returned_to = 0;
+        const bool blocked = own.state == kBlocked;
+        own.asked = own.asked_at = own.state = own.returned = own.returned_to = 0;
+        if (call.kind == op_part) return set_for_good(state, p);
+        if (call.kind == op_leave) return left_right(state, call, outcome, limit);
         if (call.kind == op_look || call.kind == op_earliest) {
             const Net before = own.at_begin;
             own.at_begin = Net{};
@@ -243,8 +272,8 @@ class WindowModel {
     std::size_t quiet_states() const { return quiet_.size(); }
 
     std::string describe(const Call& call) const {
-        static constexpr const char* kNames[] = {"admit", "charge",   "give_back",
-                                                 "look",  "earliest", "limit"};
+        static constexpr const char* kNames[] = {"admit",    "charge", "give_back", "look",
+                                                 "earliest", "limit",  "part",      "leave"};
         return std::string(kNames[call.kind]) + "(units " + std::to_string(call.units) + ", tick +" +
                std::to_string(call.now - scenario_.base) + ")";
     }
@@ -253,6 +282,39 @@ class WindowModel {
     /// Planted variants have no look, earliest and charge.
     static constexpr bool kWhole =
         requires(Words& words) { Algorithm::earliest(words, std::uint64_t{}, std::uint64_t{}); };
+    static constexpr std::uint64_t kCorrupt = ~std::uint64_t{0};
+
+    static constexpr bool changes_limit(const Call& call) {
+        return call.kind == op_limit || call.kind == op_part;
+    }
+
+    /// Unless the limit is being changed again, whatever is under way goes by the one that is in force.
+    const char* set_for_good(State& state, unsigned setter) const {
+        for (const auto& process : state.processes) {
+            if (process.own.state == kChanging) return nullptr;
+        }
+        for (unsigned p = 0; p < Processes; ++p) {
+            auto& process = state.processes[p];
+            if (p == setter || process.node == 0) continue;
+            process.own.limit_max = static_cast<std::uint8_t>(limit_of(state));
+        }
+        return nullptr;
+    }
+
+    const char* left_right(State& state, const Call& call, const Outcome& outcome,
+                           std::uint64_t limit) const {
+        if (outcome.verdict == kCorrupt) return "reported corruption that is none";
+        if (outcome.verdict == 0) return nullptr;
+        if (outcome.tick < call.now) return "charged before the caller's clock";
+        if (outcome.tick > state.ghost.clock_max) return "charged after every clock";
+        const std::uint64_t tick = outcome.tick - scenario_.base;
+        state.ghost.net[tick] = static_cast<std::uint8_t>(state.ghost.net[tick] + outcome.verdict);
+        const std::uint64_t after = used(state.ghost.net, tick) + call.units;
+        if (after > limit) return "left less than was said";
+        if (after < limit && !scenario_.refunds) return "left more than was said";
+        return nullptr;
+    }
+
     /// Alone, an operation takes no more accesses than filling the ring thrice and summing it.
     static constexpr std::uint64_t kAloneMax = 60 + 20 * G::kRing;
 

@@ -81,6 +81,25 @@ TEST_CASE("the limit changes while two processes admit") {
     explore<2, OneTick>(scenario.offer(op_limit, {0}, {1, 3}));
 }
 
+TEST_CASE("a host's part is lowered for good while two processes admit") {
+    Scenario scenario;
+    scenario.limit = 2;
+    scenario.offer(op_admit, long_form() ? Choices{0, 1, 3} : Choices{0, 1}, {1, 2});
+    explore<2, OneTick>(scenario.offer(op_part, long_form() ? Choices{0, 1} : Choices{0}, {0, 1}));
+}
+
+TEST_CASE("two processes charge all but what is left, and admit") {
+    Scenario scenario;
+    scenario.limit = 3;
+    scenario.offer(op_admit, long_form() ? Choices{0, 1, 3} : Choices{0, 3}, {1});
+    scenario.offer(op_leave, long_form() ? Choices{0, 1, 3} : Choices{0, 3}, {0, 2});
+    explore<2, OneTick>(scenario);
+    scenario.refunds = true;
+    scenario.menu.clear();
+    scenario.offer(op_admit, {0, 1}, {2}).offer(op_leave, {0, 2}, {1});
+    explore<2, OneTick>(scenario);
+}
+
 TEST_CASE("two processes come after about as long as the ring, or twice as long") {
     Scenario scenario;
     scenario.prefix = {{op_admit, 0, 1024, 1}};

@@ -39,7 +39,9 @@ class Child {
     }
 
     pid_t pid() const noexcept { return pid_; }
-    void kill() const noexcept { ::kill(pid_, SIGKILL); }
+    void kill() const noexcept {
+        if (pid_ > 0) ::kill(pid_, SIGKILL);  // 0 would be this process's group
+    }
 
     /// For who has waited for it by other means.
     void forget() noexcept { pid_ = 0; }

@@ -66,7 +66,7 @@ class Stage {
             const Nanos t = prepare();
             Child child([&] { return play(t); });
             Stepper stepper(child);
-            stepper.run_to(start_, death);
+            REQUIRE(stepper.reaches(start_, death));
             stepper.kill();
             check(t);
         }

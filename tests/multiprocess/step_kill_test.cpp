@@ -11,16 +11,15 @@
 //
 // Time is a parameter of every decision, so windows pass without waiting; the processes, their
 // deaths and the kernel's locks are real.
-#include <fcntl.h>
-
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "segment_bytes.hpp"
 #include "shm/segment.hpp"
+#include "shm/tick_scale.hpp"
 #include "shm/word.hpp"
 #include "stepped.hpp"
 #include "tests/support/long_form.hpp"
@@ -32,6 +31,7 @@ using weir::shm::test::load;
 using weir::shm::test::may_trace;
 using weir::shm::test::Progress;
 using weir::shm::test::ScratchName;
+using weir::shm::test::SegmentBytes;
 using weir::shm::test::Shared;
 using weir::shm::test::Stepper;
 using weir::shm::test::Stop;
@@ -156,36 +156,6 @@ void check_survivors(Actor& survivor, Nanos t, bool admitted, std::uint64_t kill
     whole.ticket.cancel(later);
 }
 
-/// The bytes of a segment, to see which instruction changes them.
-class Bytes {
- public:
-    explicit Bytes(const std::string& name) {
-        const int file = ::open(("/dev/shm/" + name).c_str(), O_RDONLY | O_CLOEXEC);
-        REQUIRE(file >= 0);
-        size_ = static_cast<std::size_t>(::lseek(file, 0, SEEK_END));
-        memory_ = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file, 0);
-        ::close(file);
-        REQUIRE(memory_ != MAP_FAILED);
-        last_.resize(size_);
-        changed();
-    }
-    Bytes(const Bytes&) = delete;
-    Bytes& operator=(const Bytes&) = delete;
-    ~Bytes() { ::munmap(memory_, size_); }
-
-    /// Whether they have changed since the last call.
-    bool changed() {
-        if (std::memcmp(last_.data(), memory_, size_) == 0) return false;
-        std::memcpy(last_.data(), memory_, size_);
-        return true;
-    }
-
- private:
-    void* memory_;
-    std::size_t size_;
-    std::vector<char> last_;
-};
-
 /// Where a death may be: after `instructions` instructions of the scene.
 struct Death {
     std::uint64_t instructions;
@@ -204,7 +174,7 @@ class Stage {
             const Nanos t = next_time();
             Child child([&] { return play(t); });
             Stepper stepper(child);
-            stepper.run_to(start_, death.stop);
+            REQUIRE(stepper.reaches(start_, death.stop));
             stepper.kill();
             check_survivors(survivor_, t + scene_.survivor_later, load(board_->admitted) == 1,
                             death.instructions);
@@ -221,12 +191,14 @@ class Stage {
         return 0;
     }
 
-    /// Every round has windows of its own, far from the last one's, and an empty board.
+    /// Every round has windows of its own, far from the last one's, and an empty board. It is played in the
+    /// middle of a tick, so that a time so many ticks before is just so many moves away in every round.
     Nanos next_time() {
         store(board_->progress.begun, 0);
         store(board_->admitted, scene_.admits_stepped ? 0 : 2);
         store(board_->progress.done, 0);
-        return now() + ++rounds_ * 4 * kWindow;
+        static constexpr TickScale scale(kWindow, 62);
+        return scale.start_of(scale.tick_at(now() + ++rounds_ * 4 * kWindow)) + kTick / 2;
     }
 
     /// Steps through the scene once, to its end, and chooses the deaths.
@@ -235,7 +207,7 @@ class Stage {
         const Nanos t = next_time();
         Child child([&] { return play(t); });
         Stepper stepper(child);
-        Bytes bytes(scratch_.name);
+        SegmentBytes bytes(scratch_.name);
         start_ = stepper.walk(board_->progress, [&](const Stop& here) {
             ++instructions_;
             const bool changed = bytes.changed();

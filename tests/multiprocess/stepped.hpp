@@ -106,10 +106,11 @@ class Stepper {
         return start;
     }
 
-    /// Runs another child, which does the same, from its start to `stop`.
-    void run_to(const Stop& start, const Stop& stop) {
+    /// Runs another child, which does the same, from its start to `stop`. False if its way has led past: then
+    /// it has ended.
+    bool reaches(const Stop& start, const Stop& stop) {
         REQUIRE(run_to(start.at, 1));
-        if (stop.visits != 0) REQUIRE(run_to(stop.at, stop.visits));
+        return stop.visits == 0 || run_to(stop.at, stop.visits);
     }
 
     /// Kills it where it stands.

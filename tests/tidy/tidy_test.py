@@ -40,6 +40,8 @@ except = ["shm/word.hpp"]
 [[phrases]]
 pattern = 'FIX[M]E'
 instead = "the thing"
+[orders]
+pages = []
 [hosts]
 allowed = ["api.openai.com"]
 [untested]
@@ -186,6 +188,12 @@ class TidyTest(unittest.TestCase):
         use = "\n\n\nint x = w.load(std::memory_order_acquire);\n"
         self.planted("shm/word.hpp", WORD + use, "without ORDER(tag)", at="shm/word.hpp")
         self.planted("shm/word.hpp", WORD + "// ORDER(tail): x\n", "no partner", at="shm/word.hpp")
+
+    def test_memory_orders_have_their_row_in_a_page(self):
+        rules = RULES.replace("pages = []", 'pages = ["docs/orders.md"]')
+        self.planted("scripts/tidy.toml", rules, "ORDER(head) has no row", at="shm/word.hpp")
+        page = {"scripts/tidy.toml": rules, "docs/orders.md": "| `head` | x |\n"}
+        self.assertFalse([text for _, _, text in self.offences(page) if "row" in text])
 
     def memory_order_offences(self, text):
         found = self.offences({"shm/word.hpp": WORD + text})
