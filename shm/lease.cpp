@@ -33,8 +33,8 @@ LeaseWords& words_of(const SharedLimit& limit) noexcept {
     return limit.window != Nanos(0) ? limit.limiter.record->lease : limit.gauge.record->lease;
 }
 
-/// Hands a limit that was `before` on, if it has been lowered: whoever has looked at the one before looks again.
-/// False if `before` is none.
+/// Hands a limit that was `before` on, if it has been lowered: whoever has looked at the one before looks
+/// again. False if `before` is none.
 bool hand_on(Limiter limiter, std::optional<Units> before, Units now_is, Nanos now) noexcept {
     Contention contention;
     if (before && now_is < *before) {
@@ -298,8 +298,8 @@ void share(SegmentImpl& segment, Limiter limiter, Units full, Nanos now) noexcep
     const auto before = Parameter<>::change(limiter.record->lease.full, limiter.generation, full);
     if (!before || *before == full) return;  // evicted meanwhile, as any handle may be
     note_limit_since(*limiter.record, now);
-    // What was this host's own is now everybody's: it starts with nothing, and what it has used counts. And of
-    // one that has become smaller nobody has more than all of it.
+    // What was this host's own is now everybody's: it starts with nothing, and what it has used counts.
+    // And of one that has become smaller nobody has more than all of it.
     if (*before == 0) set_lease_words(limiter, 0, now);
     if (full != 0) lower_lease_words(limiter, full, now);
     if (*before == 0 || full == 0) count_change(segment);

@@ -226,6 +226,31 @@ static void a_full_segment_says_so(void) {
     CHECK(status == WEIR_OK);
 }
 
+/* A limiter of 10 ms is idle soon, and then makes way for other names; its ticket is settled too late. */
+static void what_comes_too_late_is_said(void) {
+    enum { MOST = 1000000 };
+    weir_charge_t charge;
+    weir_charge_t other;
+    weir_ticket_t ticket;
+    weir_usage_t usage;
+    char name[32];
+    int made = 0;
+    charge.units = 1;
+    CHECK(weir_limiter(segment, "key", "brief", WEIR_REQUESTS, 10, 5, &charge.limiter) == WEIR_OK);
+    CHECK(weir_admit(me, &charge, 1, NULL, 0, &ticket, NULL) == WEIR_OK);
+    other.units = 1;
+    while (made < MOST && weir_look(segment, charge.limiter, &usage) == WEIR_OK) {
+        snprintf(name, sizeof name, "n%d", made++ % 5000);
+        if (weir_limiter(segment, "key", name, WEIR_REQUESTS, 10, 5, &other.limiter) == WEIR_OK) {
+            weir_add(me, other.limiter, 1);
+        }
+    }
+    CHECK(weir_look(segment, charge.limiter, &usage) == WEIR_EVICTED);
+    CHECK(weir_settle(me, ticket, 0, 3) == WEIR_EVICTED);
+    CHECK(weir_settle(me, ticket, 0, 0) == WEIR_OK); /* what it held counts no more */
+    CHECK(weir_ticket_close(me, ticket) == WEIR_OK);
+}
+
 static void a_forked_child_must_open_its_own(void) {
     const weir_charge_t charge = {limiter("f", 10), 1};
     weir_ticket_t ticket;
@@ -271,6 +296,7 @@ int main(void) {
         keeps_many_tickets_apart();
         bad_input_is_refused();
         a_forked_child_must_open_its_own();
+        what_comes_too_late_is_said();
         a_full_segment_says_so();
         leaving_abandons_what_is_open();
     }
