@@ -37,7 +37,9 @@ std::string_view bare(std::string_view value) noexcept {
 /// The key that a request presents, or why there is none. `own_field` is the configured one, or empty.
 std::variant<std::string_view, router::ApiError> presented(const router::Fields& fields,
                                                            std::string_view own_field) {
-    if (const auto value = fields.get(own_field); !value.empty()) return bare(value);
+    if (!own_field.empty()) {
+        if (const auto value = fields.get(own_field); !value.empty()) return bare(value);
+    }
     if (const auto value = fields.get("x-litellm-api-key"); !value.empty()) return bare(value);
     const std::string_view authorization = fields.get("authorization");
     if (authorization.empty()) {

@@ -85,7 +85,7 @@ std::optional<router::ApiError> apply_fields(const router::Fields& fields, route
         const router::Field field = fields[i];
         // Most fields are others', and most requests have none of these.
         if (router::same_name(field.name, kWait)) error = read_wait(field, facts);
-        if (field.name.size() <= kPrefix.size()) continue;
+        if (field.name.size() <= kPrefix.size() || field.name[kPrefix.size() - 1] != '-') continue;
         if (!router::same_name(field.name.substr(0, kPrefix.size()), kPrefix)) continue;
         const std::string_view name = field.name.substr(kPrefix.size());
         if (router::same_name(name, "num-retries")) error = read_retries(field, facts);

@@ -44,9 +44,17 @@ void Fields::add(std::string_view name, std::string_view value) {
     places_.push_back({static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(name.size()),
                        static_cast<std::uint32_t>(value.size())});
     text_.append(name).append(value);
+    traces_ |= trace(name);
+}
+
+std::uint64_t Fields::trace(std::string_view name) noexcept {
+    if (name.empty()) return 1;
+    const auto letter = [](char c) { return static_cast<unsigned>(c | 0x20); };
+    return std::uint64_t{1} << ((name.size() * 5 + letter(name.front()) * 3 + letter(name.back()) * 11) & 63);
 }
 
 std::string_view Fields::get(std::string_view name) const noexcept {
+    if ((traces_ & trace(name)) == 0) return {};
     for (std::size_t i = 0; i < size(); ++i) {
         const Field field = (*this)[i];
         if (same_name(field.name, name)) return field.value;
@@ -55,6 +63,7 @@ std::string_view Fields::get(std::string_view name) const noexcept {
 }
 
 bool Fields::has(std::string_view name) const noexcept {
+    if ((traces_ & trace(name)) == 0) return false;
     for (std::size_t i = 0; i < size(); ++i) {
         if (same_name((*this)[i].name, name)) return true;
     }

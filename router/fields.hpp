@@ -36,6 +36,7 @@ class Fields {
     void clear() noexcept {
         text_.clear();
         places_.clear();
+        traces_ = 0;
     }
 
     void add(std::string_view name, std::string_view value);
@@ -57,8 +58,12 @@ class Fields {
         std::uint32_t name_size;
         std::uint32_t value_size;
     };
+    /// Which bit of traces_ the name sets: the same in either case of its letters.
+    static std::uint64_t trace(std::string_view name) noexcept;
+
     std::string text_;
     std::vector<Place> places_;
+    std::uint64_t traces_ = 0;  // of all names: most that are asked for are not there, and leave none
 };
 
 /// Whether a field concerns one connection only and must not be relayed: those of RFC 9110 section

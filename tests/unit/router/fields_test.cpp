@@ -24,6 +24,37 @@ TEST_CASE("fields are kept in their order and spelling, and found in any spellin
     CHECK_FALSE(fields.has("x-a"));
 }
 
+TEST_CASE("every name that is there is found, in any case of its letters, and no other") {
+    const auto name = [](int i) {
+        // Of all lengths, with all first and last letters, and signs among them.
+        const std::string signs(static_cast<std::size_t>(i % 17), '_');
+        const char last = static_cast<char>('a' + i / 3 % 26);
+        return static_cast<char>('a' + i % 26) + signs + std::to_string(i) + last;
+    };
+    const auto capitals = [](std::string text) {
+        for (char& c : text) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c;
+        return text;
+    };
+    for (int first = 0; first < 200; first += 5) {
+        Fields fields;
+        for (int i = first; i < first + 5; ++i) {
+            fields.add(i % 2 == 0 ? capitals(name(i)) : name(i), std::to_string(i));
+        }
+        for (int i = 0; i < 200; ++i) {
+            const bool there = i >= first && i < first + 5;
+            CAPTURE(name(i));
+            CHECK(fields.get(capitals(name(i))) == (there ? std::to_string(i) : ""));
+            CHECK(fields.has(name(i)) == there);
+        }
+        fields.clear();
+        CHECK_FALSE(fields.has(name(first)));
+    }
+    Fields fields;
+    CHECK(fields.get("").empty());
+    fields.add("", "of no name");
+    CHECK(fields.get("") == "of no name");
+}
+
 TEST_CASE("only ASCII letters have a case") {
     CHECK(same_name("aZ09-", "Az09-"));
     CHECK_FALSE(same_name("[", "{"));  // 0x5b and 0x7b, as far apart as 'A' and 'a'
