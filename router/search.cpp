@@ -137,7 +137,9 @@ void Search::note_shortage(const NoPlace& refusal) {
 
 Task<Outcome> Search::wait_for_lease() {
     Coordination& coordination = *router_.coordination_;
-    const shm::Nanos deadline = now_ + coordination.patience();
+    // The budget is the request's, however many groups it comes to: what has been waited counts.
+    const shm::Nanos from = now_ - waited_for_lease_;
+    const shm::Nanos deadline = from + coordination.patience();
     std::deque<shm::Wanted> wanted;
     const Deployment* wanted_at = nullptr;
     Outcome outcome = kRefused;
@@ -148,8 +150,11 @@ Task<Outcome> Search::wait_for_lease() {
             wanted.clear();
             for (const shm::Shortage& limit : account_.shared_limits(*short_at_)) wanted.emplace_back(limit);
         }
-        if (!co_await coordination.wait_for_more(deadline)) co_return kRefused;
-        outcome = ask(shm::now());
+        const bool raised = co_await coordination.wait_for_more(deadline);
+        const shm::Nanos now = shm::now();
+        waited_for_lease_ = now - from;
+        if (!raised) co_return kRefused;
+        outcome = ask(now);
     } while (!outcome.ok() && lacks_lease_);
     co_return outcome;
 }

@@ -56,7 +56,7 @@ class Search final : private Guest {
     bool lacks_lease() const noexcept { return lacks_lease_; }
 
     /// Waits until this host is given more of a limit that hosts share, and tries again. Not ok when the
-    /// time for that is up.
+    /// time for that is up, which is one for all groups that the request comes to.
     Task<Outcome> wait_for_lease();
 
     /// Whether waiting may help after take() has failed. `has_fallback`: another group may answer.
@@ -106,6 +106,7 @@ class Search final : private Guest {
     Deployment* short_at_ = nullptr;  // likewise
     shm::Nanos now_{};
     shm::Nanos waited_{};
+    shm::Nanos waited_for_lease_{};  // in all, of what a request may
 };
 
 }  // namespace weir::router

@@ -222,6 +222,27 @@ TEST_CASE("while a lease lasts no request waits for the store, and without one n
     CHECK(wait_until([&] { return hosts.ask(1).status == 200; }));
 }
 
+TEST_CASE("a request that comes to several groups waits for the store no longer than one that does not") {
+    if (no_redis()) return;
+    RedisServer redis;
+    Hosts::Options options = hosts_at(redis, 1);
+    options.timing = "lease_seconds: 60, wait_ms: 1000, timeout_ms: 20000";
+    options.site.window_seconds = 60;
+    const auto group = [](const std::string& name) {
+        return "\n  - model_name: " + name + "\n    litellm_params: {model: openai/" + name +
+               ", api_key: k, api_base: 'http://127.0.0.1:1', rpm: 100}";
+    };
+    options.site.limits = "rpm: 100" + group("second") + group("third") + group("fourth");
+    options.site.more = "litellm_settings: {fallbacks: [{fake-openai-endpoint: [second, third, fourth]}]}\n";
+    Hosts hosts(options);
+    redis.pause();
+    const auto from = std::chrono::steady_clock::now();
+    CHECK(hosts.ask(0).status == 429);
+    const auto taken = std::chrono::steady_clock::now() - from;
+    CHECK(taken >= std::chrono::milliseconds(900));
+    CHECK(taken < std::chrono::milliseconds(1900));
+}
+
 TEST_CASE("another process of the host goes on when the one that talks to the store dies") {
     if (no_redis()) return;
     const RedisServer redis;

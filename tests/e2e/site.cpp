@@ -42,7 +42,8 @@ std::string Site::config(const std::string& segment) const {
                              "general_settings: {master_key: sk-1234}\n"
                              "weir_settings: {segment: " + name +
                              ", window_seconds: " + std::to_string(options_.window_seconds) +
-                             (options_.weir_settings.empty() ? "" : ", " + options_.weir_settings) + "}\n");
+                             (options_.weir_settings.empty() ? "" : ", " + options_.weir_settings) + "}\n" +
+                             options_.more);
 }
 
 Program& Site::start_proxy(std::uint16_t port, const std::string& segment,

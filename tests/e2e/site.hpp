@@ -20,6 +20,7 @@ class Site {
         std::vector<std::string> upstream_arguments = {"--rpm", "0"};
         std::string weir_settings = {};   ///< further ones, "name: value, …"
         std::string limits = "rpm: 100";  ///< of each deployment
+        std::string more = {};            ///< further sections, as lines of YAML
     };
 
     /// Starts two upstreams; each deployment takes 100 requests per window, unless `limits` says otherwise.
