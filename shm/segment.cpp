@@ -227,7 +227,7 @@ Limiter Segment::find_limiter(const LimiterName& name, Units limit, Units full) 
 Limiter Segment::limiter(const LimiterName& name, Units limit) {
     check_limit(limit);
     const Limiter limiter = find_limiter(name, limit, 0);
-    share(*impl_, limiter, 0, now());
+    if (full_of(limiter.record->lease) != 0) share(*impl_, limiter, 0, now());
     set_limit(limiter, limit);
     return limiter;
 }
@@ -235,7 +235,7 @@ Limiter Segment::limiter(const LimiterName& name, Units limit) {
 Limiter Segment::shared_limiter(const LimiterName& name, Units full) {
     check_limit(full);
     const Limiter limiter = find_limiter(name, 0, full);
-    share(*impl_, limiter, full, now());
+    if (full_of(limiter.record->lease) != full) share(*impl_, limiter, full, now());
     return limiter;
 }
 
