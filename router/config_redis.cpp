@@ -133,8 +133,8 @@ void read_environment(const ConfigNode& top, RedisSettings& redis) {
 void read_own(const ConfigNode& section, RedisSettings& redis) {
     redis.ca_file = section.at("ca_file").text().value_or(redis.ca_file);
     redis.prefix = section.at("prefix").text().value_or(redis.prefix);
-    if (redis.prefix.find_first_of("{}") != std::string::npos) {
-        section.at("prefix").error("may hold no braces: they choose the slot in a cluster");
+    if (redis.prefix.empty() || redis.prefix.find_first_of("{}") != std::string::npos) {
+        section.at("prefix").error("must not be empty nor hold braces: it chooses the slot in a cluster");
     }
     redis.service_name = section.at("service_name").text().value_or("");
     redis.sentinel_password = section.at("sentinel_password").text().value_or("");

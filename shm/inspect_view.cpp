@@ -52,6 +52,23 @@ const char* kind_name(Recorded kind) {
 constexpr const char* kRed = "31";
 constexpr const char* kYellow = "33";
 
+Json contact_json(const LeaseContact& contact, Nanos now) {
+    return {{"mode", to_string(contact.mode)},
+            {"lease_ends_in_seconds", to_seconds(std::max(contact.until - now, Nanos(0)))},
+            {"last_contact_seconds_ago", to_seconds(now - contact.answered)},
+            {"ever_had_contact", contact.answered != Nanos(0)},
+            {"hosts", contact.hosts}};
+}
+
+TextTable contact_table(const LeaseContact& contact, Nanos now) {
+    const bool ever = contact.answered != Nanos(0);
+    TextTable table({"MODE", ">LEASE ENDS IN", ">LAST CONTACT", ">HOSTS"});
+    table.add({std::string(to_string(contact.mode)), seconds_text(std::max(contact.until - now, Nanos(0))),
+               ever ? seconds_text(now - contact.answered) + " ago" : "never", fmt::to_string(contact.hosts)},
+              contact.mode > LeaseMode::shared ? kRed : "");
+    return table;
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
@@ -310,23 +327,8 @@ std::string InspectView::audit(Nanos now) {
 /// What this host has of the limits that it shares with others, and how its contact with them stands.
 std::string InspectView::hosts(Nanos now) const {
     const LeaseBoard board(segment_);
-    TextTable contact({">BUCKET", "MODE", ">LEASE ENDS IN", ">LAST CONTACT", ">HOSTS"});
-    Json buckets = Json::array();
-    for (std::size_t index = 0; index < kLeaseBuckets; ++index) {
-        const LeaseBucket bucket = board.bucket(index);
-        if (bucket.seen == Nanos(0)) continue;
-        const Nanos left = std::max(bucket.until - now, Nanos(0));
-        buckets.push_back({{"bucket", index},
-                           {"mode", to_string(bucket.mode)},
-                           {"lease_ends_in_seconds", to_seconds(left)},
-                           {"last_contact_seconds_ago", to_seconds(now - bucket.contact)},
-                           {"ever_had_contact", bucket.contact != Nanos(0)},
-                           {"hosts", bucket.hosts}});
-        contact.add({fmt::to_string(index), std::string(to_string(bucket.mode)), seconds_text(left),
-                     bucket.contact == Nanos(0) ? "never" : seconds_text(now - bucket.contact) + " ago",
-                     fmt::to_string(bucket.hosts)},
-                    bucket.mode > LeaseMode::shared ? kRed : "");
-    }
+    const LeaseContact contact = board.contact();
+    const bool alone = contact.seen == Nanos(0);
     TextTable leases({"SCOPE", "NAME", "UNIT", ">WINDOW", ">LIMIT", ">LEASE", ">USED"});
     Json limits = Json::array();
     for (const SharedLimit& limit : board.limits()) {
@@ -346,10 +348,12 @@ std::string InspectView::hosts(Nanos now) const {
                     fmt::to_string(reading.used)});
     }
     if (options_.json) {
-        return dumped({{"segment", segment_.name()}, {"contact", buckets}, {"limits", limits}});
+        return dumped({{"segment", segment_.name()},
+                       {"contact", alone ? Json() : contact_json(contact, now)},
+                       {"limits", limits}});
     }
-    if (contact.empty()) return fmt::format("segment '{}': this host is alone\n", segment_.name());
-    return contact.text(options_.colour) + '\n' + leases.text(options_.colour);
+    if (alone) return fmt::format("segment '{}': this host is alone\n", segment_.name());
+    return contact_table(contact, now).text(options_.colour) + '\n' + leases.text(options_.colour);
 }
 
 std::string InspectView::info(Nanos now) const {

@@ -32,7 +32,7 @@
 namespace weir::shm {
 
 /// Raised by hand when the meaning of bytes changes without their sizes or offsets changing.
-inline constexpr std::uint64_t kLayoutVersion = 5;
+inline constexpr std::uint64_t kLayoutVersion = 6;
 
 /// "WEIRSEG1" as a little-endian word.
 inline constexpr std::uint64_t kMagic = 0x3147'4553'5249'4557;
@@ -66,12 +66,12 @@ struct TableRecord {
     Word evictions;
 };
 
-/// What this host knows of one bucket's coordination; written by the coordinating process, but for
-/// `mode`, which anybody sets when the lease has run out.
-struct alignas(64) LeaseBucketRecord {
+/// How this host's contact with the others stands; written by the coordinating process, but for `mode`,
+/// which anybody sets when the lease has run out.
+struct alignas(64) LeaseContactRecord {
     Word mode;         // LeaseMode
     Word until;        // the lease's end, ns of CLOCK_MONOTONIC; 0: there has never been one
-    Word contact;      // the last good exchange, ns
+    Word answered;     // when the last exchange that was answered began, ns
     Word incarnation;  // of the store's data
     Word sequence;     // of the last exchange that was answered
     Word hosts;        // live hosts, as the store counts them
@@ -117,12 +117,12 @@ struct Header {
     Word reserved;
     TableRecord tables[kTables];
     Word own[kOwnCounters];  // events that belong to no participant
-    Word lease_guard;        // the first end of all buckets' leases, ns; 0: none is running
+    Word lease_guard;        // the end of the host's lease, ns; 0: none is running
     Word lease_grants;       // counts raised leases
     Word lease_changes;      // counts limits that became shared, or ceased to be
     Word host;               // this host's number among its peers
     WaitingRecord waiting;
-    LeaseBucketRecord buckets[kLeaseBuckets];
+    LeaseContactRecord contact;
 };
 
 /// The name of a record: what it is found by. `text` is zero-padded.
@@ -334,7 +334,7 @@ constexpr std::uint64_t layout_fingerprint() noexcept {
         sizeof(Header),
         offsetof(Header, ready),
         offsetof(Header, tables),
-        offsetof(Header, buckets),
+        offsetof(Header, contact),
         offsetof(WindowRecord, lease),
         sizeof(WindowRecord),
         offsetof(WindowRecord, state),

@@ -100,35 +100,39 @@ std::uint64_t LeaseBoard::host(std::uint64_t proposed) noexcept {
     return host.cas(found, proposed, kRelaxed, kRelaxed) ? proposed : found;
 }
 
-LeaseBucket LeaseBoard::bucket(std::size_t index) const noexcept {
-    const LeaseBucketRecord& record = segment_->header().buckets[index % kLeaseBuckets];
-    LeaseBucket bucket;
-    bucket.mode = mode_of(record.mode.load(kRelaxed));  // ORDER(lease): for each word, the latest will do
-    bucket.until = nanos(record.until);
-    bucket.contact = nanos(record.contact);
-    bucket.seen = nanos(record.seen);
-    bucket.incarnation = record.incarnation.load(kRelaxed);  // ORDER(lease)
-    bucket.sequence = record.sequence.load(kRelaxed);        // ORDER(lease)
-    bucket.sent = record.sent.load(kRelaxed);                // ORDER(lease)
-    bucket.hosts = record.hosts.load(kRelaxed);              // ORDER(lease)
-    return bucket;
+LeaseContact LeaseBoard::contact() const noexcept {
+    const LeaseContactRecord& record = segment_->header().contact;
+    LeaseContact contact;
+    contact.mode = mode_of(record.mode.load(kRelaxed));  // ORDER(lease): for each word, the latest will do
+    contact.until = nanos(record.until);
+    contact.answered = nanos(record.answered);
+    contact.seen = nanos(record.seen);
+    contact.incarnation = record.incarnation.load(kRelaxed);  // ORDER(lease)
+    contact.sequence = record.sequence.load(kRelaxed);        // ORDER(lease)
+    contact.sent = record.sent.load(kRelaxed);                // ORDER(lease)
+    contact.hosts = record.hosts.load(kRelaxed);              // ORDER(lease)
+    return contact;
 }
 
-void LeaseBoard::set_bucket(std::size_t index, const LeaseBucket& bucket) noexcept {
-    LeaseBucketRecord& record = segment_->header().buckets[index % kLeaseBuckets];
-    put(record.until, bucket.until);
-    put(record.contact, bucket.contact);
-    put(record.seen, bucket.seen);
-    record.incarnation.store(bucket.incarnation, kRelaxed);                // ORDER(lease): as in bucket()
-    record.sequence.store(bucket.sequence, kRelaxed);                      // ORDER(lease)
-    record.sent.store(bucket.sent, kRelaxed);                              // ORDER(lease)
-    record.hosts.store(bucket.hosts, kRelaxed);                            // ORDER(lease)
-    record.mode.store(static_cast<std::uint64_t>(bucket.mode), kRelaxed);  // ORDER(lease)
+void LeaseBoard::set_contact(const LeaseContact& contact) noexcept {
+    LeaseContactRecord& record = segment_->header().contact;
+    put(record.until, contact.until);
+    put(record.answered, contact.answered);
+    put(record.seen, contact.seen);
+    record.incarnation.store(contact.incarnation, kRelaxed);  // ORDER(lease): as in contact()
+    record.sequence.store(contact.sequence, kRelaxed);        // ORDER(lease)
+    record.sent.store(contact.sent, kRelaxed);                // ORDER(lease)
+    record.hosts.store(contact.hosts, kRelaxed);              // ORDER(lease)
+    set_mode(contact.mode);
 }
 
-void LeaseBoard::set_mode(std::size_t index, LeaseMode mode) noexcept {
-    Word& word = segment_->header().buckets[index % kLeaseBuckets].mode;
-    word.store(static_cast<std::uint64_t>(mode), kRelaxed);  // ORDER(lease): as in set_bucket()
+LeaseMode LeaseBoard::mode() const noexcept {
+    return mode_of(segment_->header().contact.mode.load(kRelaxed));  // ORDER(lease): as in contact()
+}
+
+void LeaseBoard::set_mode(LeaseMode mode) noexcept {
+    // ORDER(lease): as in contact()
+    segment_->header().contact.mode.store(static_cast<std::uint64_t>(mode), kRelaxed);
 }
 
 Nanos LeaseBoard::guard() const noexcept {
@@ -137,15 +141,6 @@ Nanos LeaseBoard::guard() const noexcept {
 
 void LeaseBoard::set_guard(Nanos until) noexcept {
     put(segment_->header().lease_guard, until);
-}
-
-LeaseMode LeaseBoard::mode(std::size_t buckets) const noexcept {
-    LeaseMode worst = LeaseMode::local;
-    for (std::size_t i = 0; i < std::min(buckets, kLeaseBuckets); ++i) {
-        const LeaseBucketRecord& record = segment_->header().buckets[i];
-        worst = std::max(worst, mode_of(record.mode.load(kRelaxed)));  // ORDER(lease): for display
-    }
-    return worst;
 }
 
 std::uint64_t LeaseBoard::version() const noexcept {

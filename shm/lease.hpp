@@ -23,9 +23,6 @@ class SegmentImpl;
 class Word;          // shm/word.hpp
 struct LeaseWords;  // shm/layout.hpp
 
-/// Shared limits are spread over at most so many buckets.
-inline constexpr std::size_t kLeaseBuckets = 16;
-
 /// When a shared limit may allow more is up to the other hosts: a refusal names this time then.
 inline constexpr Nanos kLeaseRetry = std::chrono::seconds(1);
 
@@ -41,16 +38,16 @@ enum class LeaseMode : std::uint8_t {
 /// "local", "shared", "share", "closed", "open".
 std::string_view to_string(LeaseMode mode) noexcept;
 
-/// One bucket's coordination, as this host knows it.
-struct LeaseBucket {
+/// This host's contact with the others.
+struct LeaseContact {
     LeaseMode mode = LeaseMode::local;
     Nanos until{};                  ///< end of the lease; 0: there has never been one
-    Nanos contact{};                ///< the last good exchange; 0: never
+    Nanos answered{};               ///< when the last exchange that was answered began; 0: never
     std::uint64_t incarnation = 0;  ///< of the store's data; 0: unknown
     std::uint64_t sequence = 0;     ///< of the last exchange that was answered
     std::uint64_t sent = 0;         ///< of the last one that was begun
     std::uint64_t hosts = 0;        ///< live ones, as the store counts them
-    Nanos seen{};                   ///< when a coordinator was last at work
+    Nanos seen{};                   ///< when a coordinator was last at work; 0: never
 };
 
 /// A shared limit: a window limiter, or a gauge of what is in flight.
@@ -87,19 +84,16 @@ class LeaseBoard {
     /// This host's number: `proposed` (not 0) unless it has one already.
     std::uint64_t host(std::uint64_t proposed) noexcept;
 
-    LeaseBucket bucket(std::size_t index) const noexcept;
+    LeaseContact contact() const noexcept;
     /// Coordinator only.
-    void set_bucket(std::size_t index, const LeaseBucket& bucket) noexcept;
-    /// The mode alone.
-    void set_mode(std::size_t index, LeaseMode mode) noexcept;
+    void set_contact(const LeaseContact& contact) noexcept;
 
-    /// The first end of all running leases; 0: none runs. Who finds it past must not admit by leases any
-    /// more.
+    LeaseMode mode() const noexcept;
+    void set_mode(LeaseMode mode) noexcept;
+
+    /// The end of the running lease; 0: none runs. Who finds it past must not admit by leases any more.
     Nanos guard() const noexcept;
     void set_guard(Nanos until) noexcept;
-
-    /// The mode of the one that fares worst among the first `buckets`.
-    LeaseMode mode(std::size_t buckets = kLeaseBuckets) const noexcept;
 
     /// Changes when limits() may have changed.
     std::uint64_t version() const noexcept;

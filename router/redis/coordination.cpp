@@ -22,13 +22,6 @@ constexpr std::chrono::milliseconds kLookEvery{1};
 /// The coordinator's number at the doorbell. Where that does not ring, it finds out by itself a little later.
 constexpr std::uint32_t kCoordinatorsBell = 0;
 
-/// FNV-1a: every host must put a limit into the same bucket.
-std::uint64_t hash_of(std::string_view text) noexcept {
-    std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
-    return hash;
-}
-
 /// A limit's name in the store. Lengths come first, for names may hold anything.
 std::string key_of(const shm::SharedLimit& limit) {
     return fmt::format("{}:{}:{}:{}:{}:{}", limit.scope.size(), limit.scope, limit.name.size(), limit.name,
@@ -47,18 +40,17 @@ struct Coordination::Waiting {
     bool raised = false;
 };
 
-/// The coordinator's work on one bucket: a LeaseHost, and what it needs of the world.
-class Coordination::Bucket final : public LeaseAccess {
+/// The coordinator's work: a LeaseHost, and what it needs of the world.
+class Coordination::Coordinator final : public LeaseAccess {
  public:
-    Bucket(Coordination& owner, std::size_t index, const LeaseRules& rules)
+    Coordinator(Coordination& owner, const LeaseRules& rules)
         : owner_(owner),
-          index_(index),
-          prefix_(fmt::format("{}:{{{}}}:", owner.settings_.redis.prefix, index)),
+          prefix_(fmt::format("{{{}}}:", owner.settings_.redis.prefix)),
           settings_(owner.settings_.redis),
           pulse_(owner.io_),
           client_(owner.io_, pulse_, settings_),
           timer_(owner.io_),
-          host_(rules, *this, owner.board_.bucket(index), shm::now()) {
+          host_(rules, *this, owner.board_.contact(), shm::now()) {
         pulse_.start();
     }
 
@@ -87,7 +79,7 @@ class Coordination::Bucket final : public LeaseAccess {
     }
 
     /// Until the coordination ends. `self` keeps it alive meanwhile.
-    static Task<void> run(std::shared_ptr<Bucket> self, std::shared_ptr<Coordination*> owner) {
+    static Task<void> run(std::shared_ptr<Coordinator> self, std::shared_ptr<Coordination*> owner) {
         while (*owner && (*owner)->running_) {
             const shm::Nanos now = shm::now();
             self->look_for_limits();
@@ -117,16 +109,14 @@ class Coordination::Bucket final : public LeaseAccess {
         const std::uint64_t version = owner_.board_.version();
         if (version == version_) return;
         version_ = version;
-        std::vector<shm::SharedLimit> limits = owner_.board_.limits();
-        std::erase_if(limits, [this](const auto& limit) { return owner_.bucket_of(limit) != index_; });
-        set_limits(std::move(limits));
+        set_limits(owner_.board_.limits());
     }
 
     void publish() {
-        const shm::LeaseMode before = owner_.board_.bucket(index_).mode;
-        owner_.board_.set_bucket(index_, host_.bucket());
+        const shm::LeaseMode before = owner_.board_.mode();
+        owner_.board_.set_contact(host_.contact());
         owner_.update_guard();
-        const shm::LeaseMode mode = host_.bucket().mode;
+        const shm::LeaseMode mode = host_.contact().mode;
         if (mode == said_ && mode == before) return;
         if (mode != said_) {
             owner_.say(fmt::format("limits are now kept by mode {}{}", to_string(mode),
@@ -158,7 +148,6 @@ class Coordination::Bucket final : public LeaseAccess {
     }
 
     Coordination& owner_;
-    std::size_t index_;
     std::string prefix_;
     // It may outlive the coordination by an exchange that is under way, and needs nothing of it for that.
     RedisSettings settings_;
@@ -205,21 +194,16 @@ void Coordination::stop() noexcept {
     grants_timer_.cancel();
 }
 
-std::size_t Coordination::bucket_of(const shm::SharedLimit& limit) const noexcept {
-    return bucket_count() == 1 ? 0 : hash_of(limit.scope + ':' + limit.name) % bucket_count();
-}
-
 void Coordination::beat(shm::Nanos now) {
     if (!running_) return;
     check(now);
-    if (leads_ || now < next_election_) return;
+    if (leads() || now < next_election_) return;
     next_election_ = now + kElectEvery;
     if (board_.lead()) lead();
 }
 
 /// This process is the coordinator now.
 void Coordination::lead() {
-    leads_ = true;
     LeaseRules rules;
     rules.host = board_.host(1 + random_number(9'000'000'000'000));
     rules.fail_mode = settings_.fail_mode;
@@ -227,48 +211,37 @@ void Coordination::lead() {
     rules.timing.lease = settings_.redis.lease;
     rules.timing.margin = std::max(settings_.redis.lease / 30, shm::Nanos(std::chrono::milliseconds(200)));
     rules.timing.patience = settings_.redis.wait;
-    for (std::size_t index = 0; index < bucket_count(); ++index) {
-        buckets_.push_back(std::make_shared<Bucket>(*this, index, rules));
-        asio::co_spawn(io_, Bucket::run(buckets_.back(), self_), [self = self_](std::exception_ptr failure) {
-            // Out of memory, say: the lease runs out, and the limits are kept by the fail mode.
-            if (failure && *self) (*self)->say("the coordination has failed and rests");
-        });
-    }
+    coordinator_ = std::make_shared<Coordinator>(*this, rules);
+    asio::co_spawn(io_, Coordinator::run(coordinator_, self_), [self = self_](std::exception_ptr failure) {
+        // Out of memory, say: the lease runs out, and the limits are kept by the fail mode.
+        if (failure && *self) (*self)->say("the coordination has failed and rests");
+    });
     if (!bell_.hang(kCoordinatorsBell)) say("cannot be woken; requests may wait a little longer for a lease");
     bell_.listen();
 }
 
 void Coordination::wake() {
-    for (const auto& bucket : buckets_) bucket->wake();
+    if (coordinator_) coordinator_->wake();
 }
 
 void Coordination::update_guard() noexcept {
-    shm::Nanos first = shm::Nanos::max();
-    for (std::size_t index = 0; index < bucket_count(); ++index) {
-        const shm::LeaseBucket bucket = board_.bucket(index);
-        if (bucket.mode == shm::LeaseMode::shared) first = std::min(first, bucket.until);
-    }
-    board_.set_guard(first == shm::Nanos::max() ? shm::Nanos(0) : first);
+    const shm::LeaseContact contact = board_.contact();
+    board_.set_guard(contact.mode == shm::LeaseMode::shared ? contact.until : shm::Nanos(0));
 }
 
 /// The lease has run out, and the coordinator has not seen to it: it hangs, or has just died. Leases are
 /// lowered here and now; to raise them again, where the fail mode allows that, is the coordinator's affair.
 void Coordination::fall_back(shm::Nanos now) {
-    std::vector<bool> over(bucket_count());
-    std::vector<std::uint64_t> hosts(bucket_count());
-    for (std::size_t index = 0; index < bucket_count(); ++index) {
-        const shm::LeaseBucket bucket = board_.bucket(index);
-        hosts[index] = std::max<std::uint64_t>(settings_.expected_hosts, bucket.hosts);
-        over[index] = bucket.mode == shm::LeaseMode::shared && now >= bucket.until;
-        if (over[index]) board_.set_mode(index, mode_without_contact(settings_.fail_mode));
-    }
-    for (const shm::SharedLimit& limit : board_.limits()) {
-        const std::size_t index = bucket_of(limit);
-        if (!over[index]) continue;
-        const shm::LeaseReading reading = board_.read(limit, now);
-        const shm::Units lease =
-            lease_without_contact(settings_.fail_mode, reading.lease, reading.full, hosts[index], false);
-        board_.lower_lease(limit, lease, now);
+    const shm::LeaseContact contact = board_.contact();
+    if (contact.mode == shm::LeaseMode::shared && now >= contact.until) {
+        board_.set_mode(mode_without_contact(settings_.fail_mode));
+        const std::uint64_t hosts = std::max<std::uint64_t>(settings_.expected_hosts, contact.hosts);
+        for (const shm::SharedLimit& limit : board_.limits()) {
+            const shm::LeaseReading reading = board_.read(limit, now);
+            const shm::Units lease =
+                lease_without_contact(settings_.fail_mode, reading.lease, reading.full, hosts, false);
+            board_.lower_lease(limit, lease, now);
+        }
     }
     update_guard();
     wake();
@@ -287,7 +260,7 @@ Task<bool> Coordination::wait_for_more(shm::Nanos deadline) {
 }
 
 void Coordination::ring() {
-    if (leads_) {
+    if (leads()) {
         wake();
     } else {
         bell_.ring(kCoordinatorsBell);
@@ -296,7 +269,7 @@ void Coordination::ring() {
 
 /// Looks at intervals whether another process, the coordinator, has raised leases; while anybody waits here.
 void Coordination::watch_grants() {
-    if (watching_ || leads_) return;
+    if (watching_ || leads()) return;
     watching_ = true;
     grants_timer_.expires_after(kLookEvery);
     grants_timer_.async_wait([self = self_](ErrorCode error) {

@@ -44,17 +44,12 @@ class Coordination {
     /// deadline.
     Task<bool> wait_for_more(shm::Nanos deadline);
 
-    /// The mode of the bucket that fares worst.
-    shm::LeaseMode mode() const noexcept { return board_.mode(bucket_count()); }
+    shm::LeaseMode mode() const noexcept { return board_.mode(); }
     shm::Nanos patience() const noexcept { return settings_.redis.wait; }
-    bool leads() const noexcept { return leads_; }
+    bool leads() const noexcept { return coordinator_ != nullptr; }
 
  private:
-    std::size_t bucket_count() const noexcept {
-        return settings_.redis.kind == RedisSettings::Kind::cluster ? shm::kLeaseBuckets : 1;
-    }
-
-    class Bucket;
+    class Coordinator;
     struct Waiting;
 
     void beat(shm::Nanos now);
@@ -66,15 +61,13 @@ class Coordination {
     void watch_grants();
     void look_at_grants();
     void say(const std::string& what) const;
-    std::size_t bucket_of(const shm::SharedLimit& limit) const noexcept;
 
     asio::io_context& io_;
     const WeirSettings& settings_;
     std::string segment_name_;
     shm::LeaseBoard board_;
     bool running_ = false;
-    bool leads_ = false;
-    std::vector<std::shared_ptr<Bucket>> buckets_;  // the coordinator's
+    std::shared_ptr<Coordinator> coordinator_;  // if this process is the one
     Doorbell bell_;
     std::vector<Waiting*> waiting_;
     Timer grants_timer_;

@@ -9,7 +9,7 @@ namespace {
 /// A beat has no more reports than this, so that the store is not held up.
 constexpr std::size_t kReportsMax = 500;
 
-/// A bucket with so few limits reports all that are in use in every beat, which makes each beat a renewal.
+/// With so few limits every beat reports all that are in use, which makes each beat a renewal.
 constexpr std::size_t kFew = 64;
 
 /// How long an attempt may take that follows a failure, and requests are still not to wait for it.
@@ -20,9 +20,9 @@ constexpr shm::Nanos kLookEvery = std::chrono::milliseconds(100);
 
 /// Whether a coordinator can go on where another has stopped: with its lease; or without contact, if the
 /// break was so short that the others cannot have regained contact and leases meanwhile.
-bool goes_on(const shm::LeaseBucket& bucket, shm::Nanos now, const LeaseTiming& timing) noexcept {
-    if (bucket.mode == shm::LeaseMode::shared) return now < bucket.until;
-    return bucket.mode > shm::LeaseMode::shared && now - bucket.seen < timing.lease;
+bool goes_on(const shm::LeaseContact& contact, shm::Nanos now, const LeaseTiming& timing) noexcept {
+    if (contact.mode == shm::LeaseMode::shared) return now < contact.until;
+    return contact.mode > shm::LeaseMode::shared && now - contact.seen < timing.lease;
 }
 
 }  // namespace
@@ -47,22 +47,22 @@ shm::Units lease_without_contact(FailMode mode, shm::Units lease, shm::Units ful
     return settled ? share : std::min(lease, share);
 }
 
-LeaseHost::LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseBucket& bucket,
+LeaseHost::LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseContact& contact,
                      shm::Nanos now)
     : rules_(rules),
       access_(access),
-      bucket_(bucket),
+      contact_(contact),
       started_(now),
-      resting_(!goes_on(bucket, now, rules.timing)),
+      resting_(!goes_on(contact, now, rules.timing)),
       // A host that was not there when the others lost contact reckons that they have only just done so.
-      lost_at_(resting_ ? std::max(bucket.until, now + rules.timing.first_contact) : bucket.until),
+      lost_at_(resting_ ? std::max(contact.until, now + rules.timing.first_contact) : contact.until),
       renew_at_(now) {
     // What a predecessor has sent and not heard of may still be on its way.
-    bucket_.sent = std::max(bucket_.sent, bucket_.sequence);
+    contact_.sent = std::max(contact_.sent, contact_.sequence);
 }
 
 std::uint64_t LeaseHost::hosts() const noexcept {
-    return std::max(rules_.hosts_expected, bucket_.hosts);
+    return std::max(rules_.hosts_expected, contact_.hosts);
 }
 
 void LeaseHost::set_subjects(std::vector<LeaseSubject> subjects) {
@@ -86,15 +86,15 @@ void LeaseHost::set_subjects(std::vector<LeaseSubject> subjects) {
 
 std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
     look(now);
-    bucket_.seen = now;
+    contact_.seen = now;
     if (resting_) {
         rest(now);
-    } else if (bucket_.mode == shm::LeaseMode::shared && now >= bucket_.until) {
-        lost_at_ = bucket_.until;
+    } else if (contact_.mode == shm::LeaseMode::shared && now >= contact_.until) {
+        lost_at_ = contact_.until;
         lose_contact(now);
     }
     // A beat that is under way says what the host holds, and is not to be outrun.
-    if (!resting_ && !pending_ && bucket_.mode > shm::LeaseMode::shared) settle(now);
+    if (!resting_ && !pending_ && contact_.mode > shm::LeaseMode::shared) settle(now);
     if (pending_ || !time_to_send(now)) return std::nullopt;
     pending_ = make_beat(now, nonce);
     sent_at_ = now;
@@ -104,7 +104,7 @@ std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
 void LeaseHost::look(shm::Nanos now) {
     for (Entry& entry : entries_) {
         entry.limit.observe(access_.read(entry.subject.limit, now), now, hosts());
-        if (bucket_.mode != shm::LeaseMode::shared) continue;
+        if (contact_.mode != shm::LeaseMode::shared) continue;
         const auto less = entry.limit.surplus(now);
         if (less) set(entry, *less, now);
     }
@@ -130,7 +130,7 @@ void LeaseHost::rest(shm::Nanos now) {
 /// Lowers first, whatever the mode: nobody may be admitted by a lease that has run out. What a mode has more
 /// comes by settle().
 void LeaseHost::lose_contact(shm::Nanos now) {
-    bucket_.mode = mode_without_contact(rules_.fail_mode);
+    contact_.mode = mode_without_contact(rules_.fail_mode);
     for (Entry& entry : entries_) {
         const shm::LeaseReading& reading = entry.limit.reading();
         const shm::Units lease =
@@ -144,8 +144,8 @@ void LeaseHost::lose_contact(shm::Nanos now) {
 void LeaseHost::settle(shm::Nanos now) {
     bool raised = false;
     for (Entry& entry : entries_) {
-        const bool due =
-            bucket_.contact == shm::Nanos(0) || now >= lost_at_ + entry.subject.window + rules_.timing.lease;
+        const bool due = contact_.answered == shm::Nanos(0) ||
+                         now >= lost_at_ + entry.subject.window + rules_.timing.lease;
         const shm::LeaseReading& reading = entry.limit.reading();
         const shm::Units lease =
             lease_without_contact(rules_.fail_mode, reading.lease, reading.full, hosts(), due);
@@ -167,13 +167,13 @@ Beat LeaseHost::make_beat(shm::Nanos now, std::uint64_t nonce) {
     const auto ms = [](shm::Nanos time) { return time / std::chrono::milliseconds(1); };
     Beat beat;
     beat.host = rules_.host;
-    beat.claimed = bucket_.incarnation;
-    beat.sequence = ++bucket_.sent;
-    beat.acked = bucket_.sequence;
-    beat.silence_ms = ms(now - bucket_.contact);
+    beat.claimed = contact_.incarnation;
+    beat.sequence = ++contact_.sent;
+    beat.acked = contact_.sequence;
+    beat.silence_ms = ms(now - contact_.answered);
     beat.nonce = nonce;
     beat.registering = registering_;
-    beat.failed = bucket_.mode > shm::LeaseMode::shared;
+    beat.failed = contact_.mode > shm::LeaseMode::shared;
     beat.lease_ms = ms(rules_.timing.lease);
     beat.margin_ms = ms(rules_.timing.margin);
     beat.hosts_expected = hosts();
@@ -205,25 +205,25 @@ bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
         case BeatAnswer::Status::stale:
             return true;  // the one that overtook it was ours too; the next beat has a later number
         case BeatAnswer::Status::unknown:
-            if (bucket_.incarnation != answer.incarnation) bucket_.sequence = 0;
-            bucket_.incarnation = answer.incarnation;
+            if (contact_.incarnation != answer.incarnation) contact_.sequence = 0;
+            contact_.incarnation = answer.incarnation;
             registering_ = true;
             registered_ = 0;
             return true;
         case BeatAnswer::Status::granted:
             break;
     }
-    bucket_.sequence = beat.sequence;
+    contact_.sequence = beat.sequence;
     if (beat.registering && beat.more) {
         registered_ = beat.reports.back().limit + 1;
         return true;
     }
     registering_ = resting_ = false;
     // The lease counts from when the beat was sent: the store's own count began later.
-    bucket_.contact = sent_at_;
-    bucket_.until = sent_at_ + rules_.timing.lease;
-    bucket_.mode = shm::LeaseMode::shared;
-    bucket_.hosts = answer.hosts;
+    contact_.answered = sent_at_;
+    contact_.until = sent_at_ + rules_.timing.lease;
+    contact_.mode = shm::LeaseMode::shared;
+    contact_.hosts = answer.hosts;
     renew_at_ = sent_at_ + rules_.timing.renew();
     if (barred_) unbar();
     apply(beat, answer, now);

@@ -1,5 +1,5 @@
-// A host's side of the coordination of one bucket of limits: when to send which beat, what its answer means,
-// and what to do when there is none.
+// A host's side of the coordination: when to send which beat, what its answer means, and what to do when
+// there is none.
 //
 // Events in, beats out; the driver (coordination.hpp) sends them, and the simulation does so in virtual time.
 //
@@ -72,10 +72,10 @@ shm::LeaseMode mode_without_contact(FailMode mode) noexcept;
 
 class LeaseHost {
  public:
-    /// Goes on from what the segment knows of the bucket, be it from a coordinator that has died.
-    LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseBucket& bucket, shm::Nanos now);
+    /// Goes on from what the segment knows of the contact, be it from a coordinator that has died.
+    LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseContact& contact, shm::Nanos now);
 
-    /// The limits of the bucket. What is known of those that stay is kept.
+    /// The limits that are shared. What is known of those that stay is kept.
     void set_subjects(std::vector<LeaseSubject> subjects);
 
     /// Looks around, gives up what is not needed, changes over when the lease has run out, and returns the
@@ -89,7 +89,7 @@ class LeaseHost {
     void failed(shm::Nanos now);
 
     /// What the segment is to know.
-    const shm::LeaseBucket& bucket() const noexcept { return bucket_; }
+    const shm::LeaseContact& contact() const noexcept { return contact_; }
     std::uint64_t hosts() const noexcept;
 
     /// When poll() is next needed, whatever happens, unless a request wants something.
@@ -113,7 +113,7 @@ class LeaseHost {
 
     LeaseRules rules_;
     LeaseAccess& access_;
-    shm::LeaseBucket bucket_;
+    shm::LeaseContact contact_;
     shm::Nanos started_;
     bool resting_;        // it has no lease yet, and admits nothing
     shm::Nanos lost_at_;  // since when it has been without one, or later

@@ -1,7 +1,7 @@
 // What a host and the store say to each other about leases: a beat, and its answer.
 //
-// A beat carries the reports of one bucket of limits, is executed by the lease script as one step, and renews
-// the host's lease on everything it has there. docs/design/cross-host.md explains each field.
+// A beat carries reports on many limits, is executed by the lease script as one step, and renews the host's
+// lease on everything it has. docs/design/cross-host.md explains each field.
 //
 // Thread safety: values and pure functions.
 #pragma once
@@ -20,7 +20,7 @@ namespace weir::router {
 /// One limit in a beat.
 struct LeaseReport {
     std::size_t limit = 0;       ///< the host's own number for it; not sent
-    std::string key;             ///< the limit's name in the store, below the bucket's
+    std::string key;             ///< the limit's name in the store, behind the prefix
     shm::Units full = 0;         ///< of all hosts together
     std::int64_t window_ms = 0;  ///< 0: in flight
     shm::Units hold = 0;         ///< what this host may use at this moment
@@ -58,7 +58,7 @@ struct BeatAnswer {
     std::vector<shm::Units> leases;  ///< for each report what the host may hold from now on
 };
 
-/// The words of EVALSHA behind the script's SHA-1. `prefix` ends with the bucket's hash tag. `clock_ms` is
+/// The words of EVALSHA behind the script's SHA-1. `prefix` holds a hash tag. `clock_ms` is
 /// for tests: the store's own clock otherwise.
 std::vector<std::string> to_words(const Beat& beat, std::string_view prefix,
                                   std::optional<std::int64_t> clock_ms = std::nullopt);

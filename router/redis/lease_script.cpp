@@ -6,14 +6,14 @@
 namespace weir::router {
 namespace {
 
-// Keys: the bucket's, then one for each report. Arguments: as lease_message.cpp writes them.
+// Keys: the hosts', then one for each report. Arguments: as lease_message.cpp writes them.
 //
-// The bucket's hash:
+// The hosts' hash:
 //   i incarnation                 t the latest time
 //   y until when hosts that are expected may still be on their way
 //   z the same after data was lost, and f after hosts were without contact: each limit adds its window
 //   w the longest window seen     n live hosts, and c when they were counted
-//   and for each host "lease's end, sequence"
+//   and for each host "lease's end, sequence", with an r behind it while it is registering
 // The data has gone back to what it was some time ago, a copy from a disk or of a replica, if a host was
 // answered later than the latest that is known of it; if it was `silence` ago, and nothing is known of it,
 // for that stays as long as its lease and the longest window, at least; or if it was under another
@@ -21,7 +21,7 @@ namespace {
 // A limit's hash: "." with the sums of charges and demands, and when the dead were looked for; and for each
 // host "charge demand". A charge stays for a window after its host's lease has ended.
 constexpr std::string_view kScript = R"lua(
-local bucket = KEYS[1]
+local known = KEYS[1]
 local clock, host = ARGV[1], ARGV[2]
 local claimed, sequence, acked = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local flags, lease, margin = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -35,11 +35,14 @@ local function pair(value)
   return tonumber(a), tonumber(b)
 end
 
-local meta = redis.call('HMGET', bucket, 'i', 'y', 'z', 'w', 't', 'n', 'c', 'f', host)
+local function unfinished(value) return value and string.find(value, 'r', 1, true) end
+
+local meta = redis.call('HMGET', known, 'i', 'y', 'z', 'w', 't', 'n', 'c', 'f', host)
 local incarnation, young, lost = tonumber(meta[1] or 0), tonumber(meta[2] or 0), tonumber(meta[3] or 0)
 local widest, live, counted = tonumber(meta[4] or 0), tonumber(meta[6] or 0), tonumber(meta[7] or 0)
 local alone = tonumber(meta[8] or 0)
 local ends, last = pair(meta[9])
+local whole = unfinished(meta[9]) == nil
 
 local now
 if clock == '' then
@@ -59,17 +62,17 @@ end
 if incarnation == 0 then
   incarnation, young, counted = nonce, now + lease + margin, 0
 elseif gone_back then
-  redis.call('DEL', bucket)
+  redis.call('DEL', known)
   incarnation, young, counted, ends = nonce, now + lease + margin, 0, nil
   lost = young
 end
 if claimed ~= 0 and claimed ~= incarnation then lost = math.max(lost, young) end
 
 local function save()
-  redis.call('HSET', bucket, 'i', text(incarnation), 'y', text(young), 'z', text(lost), 'w', text(widest),
+  redis.call('HSET', known, 'i', text(incarnation), 'y', text(young), 'z', text(lost), 'w', text(widest),
              't', text(now), 'n', text(live), 'c', text(counted), 'f', text(alone))
 end
-if claimed ~= incarnation or (not registering and (not ends or ends <= now)) then
+if claimed ~= incarnation or (not registering and (not ends or ends <= now or not whole)) then
   save()
   return {1, incarnation, live}
 end
@@ -78,17 +81,17 @@ if ends and sequence <= last then return {2, incarnation, live} end
 if failed then alone = math.max(alone, now + lease + margin) end
 local reports = #KEYS - 1
 for i = 1, reports do widest = math.max(widest, tonumber(ARGV[13 + (i - 1) * 7])) end
-redis.call('HSET', bucket, host, text(more and 0 or now + lease + margin) .. ' ' .. text(sequence))
+redis.call('HSET', known, host, text(now + lease + margin) .. ' ' .. text(sequence) .. (more and ' r' or ''))
 
 if now < young or now < math.max(lost, alone) + widest or now >= counted + 1000 then
   live, counted = 0, now
-  local all = redis.call('HGETALL', bucket)
+  local all = redis.call('HGETALL', known)
   for i = 1, #all, 2 do
     local till = string.match(all[i], '^%d+$') and pair(all[i + 1])
     if till and till > now then
-      live = live + 1
-    elseif till and till > 0 and till + widest + margin <= now then
-      redis.call('HDEL', bucket, all[i])
+      if not unfinished(all[i + 1]) then live = live + 1 end
+    elseif till and till + widest + margin <= now then
+      redis.call('HDEL', known, all[i])
     end
   end
 end
@@ -102,18 +105,18 @@ local function sweep(key, window)
   end
   local charges, demands = 0, 0
   if #hosts == 0 then return charges, demands end
-  local tills = redis.call('HMGET', bucket, unpack(hosts))
+  local tills = redis.call('HMGET', known, unpack(hosts))
   local at = {}
   for i = 1, #all, 2 do at[all[i]] = all[i + 1] end
   for i = 1, #hosts do
     local charge, demand = pair(at[hosts[i]])
     local till = pair(tills[i])
     local gone = (not till and now >= young and now >= lost + window)
-              or (till and till > 0 and till + window <= now)
+              or (till and till + window <= now)
     if gone then
       redis.call('HDEL', key, hosts[i])
     else
-      if till and till > 0 and till <= now and demand > 0 then
+      if till and till <= now and demand > 0 then
         demand = 0
         redis.call('HSET', key, hosts[i], text(charge) .. ' 0')
       end

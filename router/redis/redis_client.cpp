@@ -24,7 +24,7 @@ std::string explained(const RedisValue& error) {
         advice = "; the username or password is wrong";
     }
     if (code == "NOPERM")
-        advice = "; the user needs EVALSHA, SCRIPT LOAD, TIME, hashes and PEXPIRE on the prefix";
+        advice = "; the user needs EVALSHA, SCRIPT LOAD, TIME, hashes, DEL and PEXPIRE on ~{prefix}:*";
     if (code == "READONLY") advice = "; this is a replica, the master is looked for again";
     if (code == "LOADING") advice = "; it will be ready soon";
     if (code == "CLUSTERDOWN") advice = "; it will be tried again";

@@ -1,4 +1,4 @@
-// A connection to the server that holds one bucket's keys, wherever that is at the moment: behind one
+// A connection to the server that holds the keys, wherever that is at the moment: behind one
 // address, as a sentinel's master, or on a node of a cluster.
 //
 // One command after the other. Every step has a deadline; what goes wrong is one text for the log, and the

@@ -30,7 +30,7 @@ TEST_CASE("TLS, a user with no more rights than needed, a database and a prefix,
                              "--tls-key-file", certificate.key(), "--tls-ca-cert-file",
                              certificate.certificate(), "--tls-auth-clients", "no"});
     PlainRedis client(redis.port());
-    client.command({"ACL", "SETUSER", "weir", "on", ">s3:cret", "~mine:*", "+evalsha", "+script|load",
+    client.command({"ACL", "SETUSER", "weir", "on", ">s3:cret", "~{mine}:*", "+evalsha", "+script|load",
                     "+select", "+time", "+hmget", "+hset", "+hgetall", "+hdel", "+del", "+pexpire"});
     Hosts::Options options;
     options.store = "prefix: mine, ca_file: " + certificate.certificate().string();
@@ -41,7 +41,7 @@ TEST_CASE("TLS, a user with no more rights than needed, a database and a prefix,
     check_batches(hosts);
     CHECK(client.command({"DBSIZE"}).integer == 0);
     client.command({"SELECT", "3"});
-    CHECK(client.command({"EXISTS", "mine:{0}:hosts"}).integer == 1);
+    CHECK(client.command({"EXISTS", "{mine}:hosts"}).integer == 1);
 }
 
 TEST_CASE("a server that turns against its clients: the log says why, and it is over by itself") {
@@ -175,6 +175,8 @@ TEST_CASE("a cluster of three masters keeps the leases") {
     options.store = "startup_nodes: [" + startup + "]";
     Hosts hosts(options);
     check_batches(hosts);
-    // Sixteen buckets, some at each.
-    for (PlainRedis& client : clients) CHECK(client.command({"DBSIZE"}).integer > 0);
+    // Everything is in one slot, and a beat no dearer than elsewhere.
+    CHECK(std::count_if(clients.begin(), clients.end(), [](PlainRedis& client) {
+              return client.command({"DBSIZE"}).integer > 0;
+          }) == 1);
 }

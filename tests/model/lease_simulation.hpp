@@ -108,7 +108,7 @@ class LeaseSimulation {
         if (fresh) {
             dead.lease = 0;
             dead.recent.clear();
-            dead.bucket = {};
+            dead.contact = {};
             dead.id = ++ids_;
         }
         dead.start();
@@ -129,7 +129,7 @@ class LeaseSimulation {
     std::uint64_t refused() const noexcept { return refused_; }
     std::uint64_t beats() const noexcept { return store_.executed(); }
     Units lease(std::size_t host) const { return hosts_[host]->lease; }
-    shm::LeaseMode mode(std::size_t host) const { return hosts_[host]->agent->bucket().mode; }
+    shm::LeaseMode mode(std::size_t host) const { return hosts_[host]->agent->contact().mode; }
     std::uint64_t admitted_by(std::size_t host) const { return hosts_[host]->admitted; }
 
  private:
@@ -160,7 +160,7 @@ class LeaseSimulation {
         Nanos window{};
         Units limit = 0;
         std::unique_ptr<router::LeaseHost> agent;
-        shm::LeaseBucket bucket;
+        shm::LeaseContact contact;
         std::uint64_t life = 0;  // of its processes
         std::uint64_t connection = 0;
 
@@ -187,7 +187,7 @@ class LeaseSimulation {
             rules.fail_mode = sim->settings_.fail_mode;
             rules.hosts_expected = sim->settings_.hosts;
             rules.timing = sim->settings_.timing;
-            agent = std::make_unique<router::LeaseHost>(rules, *this, bucket, clock(sim->now_));
+            agent = std::make_unique<router::LeaseHost>(rules, *this, contact, clock(sim->now_));
             agent->set_subjects({{0, "limit", window, false}});
             ++life;
             ++connection;
@@ -214,7 +214,7 @@ class LeaseSimulation {
         if (host.dead || host.life != life) return;
         const Nanos here = host.clock(now_);
         const auto beat = host.agent->poll(here, 1 + random_() % 1'000'000'000'000);
-        host.bucket = host.agent->bucket();
+        host.contact = host.agent->contact();
         if (beat) send(host, *beat);
         if (!again) return;
         const Nanos wait = std::max(host.agent->next_poll(here) - here, Nanos(1'000'000));
@@ -245,7 +245,7 @@ class LeaseSimulation {
                 if (host.dead || host.life != life || host.connection != connection || host.cut) return;
                 ++host.connection;
                 host.agent->answered(answer, host.clock(now_));
-                host.bucket = host.agent->bucket();
+                host.contact = host.agent->contact();
                 poll(host, life, false);
             });
         });
@@ -253,7 +253,7 @@ class LeaseSimulation {
             if (host.dead || host.life != life || host.connection != connection) return;
             ++host.connection;
             host.agent->failed(host.clock(now_));
-            host.bucket = host.agent->bucket();
+            host.contact = host.agent->contact();
         });
     }
 
@@ -262,7 +262,7 @@ class LeaseSimulation {
         if (host.dead || !host.agent) return;
         const Nanos here = host.clock(now_);
         // Any process that decides finds a lease that has run out, should the coordinator be asleep.
-        if (host.bucket.mode == shm::LeaseMode::shared && here >= host.bucket.until)
+        if (host.contact.mode == shm::LeaseMode::shared && here >= host.contact.until)
             poll(host, host.life, false);
         if (try_admit(host, units, here)) return;
         host.wanted += units;

@@ -45,7 +45,7 @@ class LeaseStore {
         answer.incarnation = incarnation_;
         answer.hosts = live_;
         answer.status = router::BeatAnswer::Status::unknown;
-        const bool over = !known || found->second.ends <= now_;
+        const bool over = !known || found->second.ends <= now_ || found->second.unfinished;
         if (beat.claimed != incarnation_ || (!beat.registering && over)) return answer;
         answer.status = router::BeatAnswer::Status::stale;
         if (known && beat.sequence <= found->second.sequence) return answer;
@@ -53,7 +53,7 @@ class LeaseStore {
 
         if (beat.failed) alone_ = std::max(alone_, now_ + beat.lease_ms + beat.margin_ms);
         for (const auto& report : beat.reports) widest_ = std::max(widest_, report.window_ms);
-        hosts_[beat.host] = {beat.more ? 0 : now_ + beat.lease_ms + beat.margin_ms, beat.sequence};
+        hosts_[beat.host] = {now_ + beat.lease_ms + beat.margin_ms, beat.sequence, beat.more};
         if (now_ < young_ || now_ < std::max(lost_, alone_) + widest_ || now_ >= counted_ + 1000) count(beat);
         answer.hosts = live_;
         for (const auto& report : beat.reports) answer.leases.push_back(grant(beat, report));
@@ -78,6 +78,7 @@ class LeaseStore {
     struct Host {
         std::int64_t ends = 0;
         std::uint64_t sequence = 0;
+        bool unfinished = false;  // it is registering
     };
     struct Part {
         double charge = 0;
@@ -97,8 +98,8 @@ class LeaseStore {
         counted_ = now_;
         std::erase_if(hosts_, [&](const auto& entry) {
             const std::int64_t ends = entry.second.ends;
-            if (ends > now_) ++live_;
-            return ends <= now_ && ends > 0 && ends + widest_ + beat.margin_ms <= now_;
+            if (ends > now_ && !entry.second.unfinished) ++live_;
+            return ends + widest_ + beat.margin_ms <= now_;
         });
     }
 
@@ -108,13 +109,12 @@ class LeaseStore {
             const auto host = hosts_.find(part->first);
             const bool known = host != hosts_.end();
             const std::int64_t ends = known ? host->second.ends : 0;
-            const bool gone =
-                known ? ends > 0 && ends + window <= now_ : now_ >= young_ && now_ >= lost_ + window;
+            const bool gone = known ? ends + window <= now_ : now_ >= young_ && now_ >= lost_ + window;
             if (gone) {
                 part = limit.parts.erase(part);
                 continue;
             }
-            if (known && ends > 0 && ends <= now_) part->second.demand = 0;
+            if (known && ends <= now_) part->second.demand = 0;
             limit.charges += part->second.charge;
             limit.demands += part->second.demand;
             ++part;

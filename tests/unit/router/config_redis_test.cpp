@@ -109,4 +109,5 @@ TEST_CASE("Sentinel and Cluster") {
     CHECK_FALSE(load("weir_settings: {redis: {startup_nodes: [x]}}").ok());
     CHECK_FALSE(load("weir_settings: {redis: {startup_nodes: [{host: a}], db: 1}}").ok());
     CHECK_FALSE(load("weir_settings: {redis: {host: a, prefix: 'a{b'}}").ok());
+    CHECK_FALSE(load("weir_settings: {redis: {host: a, prefix: ''}}").ok());
 }

@@ -37,8 +37,8 @@ BeatAnswer answer(BeatAnswer::Status status, std::vector<Units> leases = {}) {
 struct Stand {
     Words words;
     LeaseHost host;
-    explicit Stand(FailMode mode, const weir::shm::LeaseBucket& bucket = {}, Nanos now = 100s)
-        : host(rules_of(mode), words, bucket, now) {
+    explicit Stand(FailMode mode, const weir::shm::LeaseContact& contact = {}, Nanos now = 100s)
+        : host(rules_of(mode), words, contact, now) {
         host.set_subjects({{0, "a", 60s, true}});
     }
     /// Registers, with a lease of `lease`.
@@ -63,9 +63,9 @@ TEST_CASE("a host introduces itself, registers, and holds what it is given") {
     stand.begin(30);
     CHECK(stand.words.words.lease == 30);
     CHECK(stand.words.raises == 1);
-    CHECK(stand.host.bucket().mode == LeaseMode::shared);
-    CHECK(stand.host.bucket().until == 100s + 1ms + 15s);  // from when the beat was sent
-    CHECK(stand.host.bucket().hosts == 2);
+    CHECK(stand.host.contact().mode == LeaseMode::shared);
+    CHECK(stand.host.contact().until == 100s + 1ms + 15s);  // from when the beat was sent
+    CHECK(stand.host.contact().hosts == 2);
     CHECK_FALSE(stand.host.poll(100s + 3ms, 7));
 }
 
@@ -73,7 +73,7 @@ TEST_CASE("a lease is renewed five seconds before it ends, with a later number e
     Stand stand(FailMode::share);
     stand.begin(30);
     stand.words.words.used = 30;
-    std::uint64_t last = stand.host.bucket().sequence;
+    std::uint64_t last = stand.host.contact().sequence;
     for (Nanos now = 101s; now < 160s; now += 100ms) {
         stand.words.words.charged += 5;  // in use
         const auto beat = stand.host.poll(now, 8);
@@ -96,7 +96,7 @@ TEST_CASE("without contact each fail mode does what it says, exactly when the le
             stand.words.words.charged += 5;
             if (stand.host.poll(now, 8)) stand.host.failed(now + 50ms);
         }
-        return std::pair(stand.words.words.lease, stand.host.bucket().mode);
+        return std::pair(stand.words.words.lease, stand.host.contact().mode);
     };
     for (const FailMode mode : {FailMode::share, FailMode::closed, FailMode::open}) {
         CHECK(lost(mode, 114s + 900ms) == std::pair<Units, LeaseMode>(60, LeaseMode::shared));
@@ -109,7 +109,7 @@ TEST_CASE("without contact each fail mode does what it says, exactly when the le
 TEST_CASE("while the store fails nobody waits for it, and once it answers they do again") {
     Stand stand(FailMode::share);
     stand.begin(30);
-    const Nanos end = stand.host.bucket().until;
+    const Nanos end = stand.host.contact().until;
     const int raises = stand.words.raises;
     const auto send = [&](Nanos from) {
         for (Nanos now = from; now < from + 30s; now += 10ms) {
@@ -156,7 +156,7 @@ TEST_CASE("what the host says after it was without contact") {
     REQUIRE(beat);
     CHECK(beat->failed);
     REQUIRE(stand.host.answered(answer(BeatAnswer::Status::unknown), 121s + 1ms));
-    CHECK(stand.host.bucket().mode == LeaseMode::share);
+    CHECK(stand.host.contact().mode == LeaseMode::share);
     const auto all = stand.host.poll(121s + 1ms, 9);
     REQUIRE(all);
     CHECK(all->registering);
@@ -165,7 +165,7 @@ TEST_CASE("what the host says after it was without contact") {
     CHECK(all->reports[0].hold == 25);
     CHECK(all->reports[0].used == 60);
     REQUIRE(stand.host.answered(answer(BeatAnswer::Status::granted, {40}), 121s + 2ms));
-    CHECK(stand.host.bucket().mode == LeaseMode::shared);
+    CHECK(stand.host.contact().mode == LeaseMode::shared);
     CHECK(stand.words.words.lease == 40);
 }
 
@@ -175,10 +175,10 @@ TEST_CASE("a host that has never had contact rests for a moment, then takes its 
     stand.host.poll(100s, 5);
     stand.host.failed(100s + 50ms);
     CHECK(stand.words.words.lease == 0);
-    CHECK(stand.host.bucket().mode == LeaseMode::local);
+    CHECK(stand.host.contact().mode == LeaseMode::local);
     const auto beat = stand.host.poll(101s, 5);
     CHECK(stand.words.words.lease == 25);
-    CHECK(stand.host.bucket().mode == LeaseMode::share);
+    CHECK(stand.host.contact().mode == LeaseMode::share);
     // Should the store answer this very beat, it must know of the share.
     REQUIRE(beat);
     REQUIRE(beat->reports.size() == 1);
@@ -192,7 +192,7 @@ TEST_CASE("what a beat under way says that a host holds is not outrun") {
     stand.host.failed(100s + 800ms);
     REQUIRE(stand.host.poll(100s + 900ms, 6));
     stand.host.poll(101s + 100ms, 7);
-    CHECK(stand.host.bucket().mode == mode_without_contact(mode));
+    CHECK(stand.host.contact().mode == mode_without_contact(mode));
     CHECK(stand.words.words.lease == 0);
     stand.host.failed(101s + 300ms);
     stand.host.poll(101s + 400ms, 8);
@@ -225,15 +225,15 @@ TEST_CASE("a registration that may have arrived counts as contact, and the share
 }
 
 TEST_CASE("another coordinator goes on where one has died") {
-    weir::shm::LeaseBucket bucket;
-    bucket.mode = LeaseMode::shared;
-    bucket.until = 110s;
-    bucket.contact = 95s;
-    bucket.incarnation = 99;
-    bucket.sequence = 41;
-    bucket.sent = 43;
-    bucket.seen = 99s;
-    Stand stand(FailMode::share, bucket);
+    weir::shm::LeaseContact contact;
+    contact.mode = LeaseMode::shared;
+    contact.until = 110s;
+    contact.answered = 95s;
+    contact.incarnation = 99;
+    contact.sequence = 41;
+    contact.sent = 43;
+    contact.seen = 99s;
+    Stand stand(FailMode::share, contact);
     stand.words.words.lease = 30;
     const auto beat = stand.host.poll(100s, 5);
     REQUIRE(beat);
@@ -269,5 +269,5 @@ TEST_CASE("many limits are registered in several beats") {
     }
     CHECK(beats == 3);
     CHECK(reported == 1200);
-    CHECK(host.bucket().mode == LeaseMode::shared);
+    CHECK(host.contact().mode == LeaseMode::shared);
 }

@@ -17,7 +17,7 @@ namespace {
 
 std::vector<std::string> call(const std::string& sha, const Beat& beat, std::int64_t clock) {
     std::vector<std::string> words = {"EVALSHA", sha};
-    const auto rest = to_words(beat, "weir:{0}:", clock);
+    const auto rest = to_words(beat, "{weir}:", clock);
     words.insert(words.end(), rest.begin(), rest.end());
     return words;
 }
@@ -159,7 +159,69 @@ TEST_CASE("what a host was charged leaves the store by itself") {
     const auto second = read_answer(client.command(call(lease_script_sha1(), beat, 0)), 1);
     REQUIRE(second);
     CHECK(second->leases == std::vector<weir::shm::Units>{3});
-    const auto ttl = client.command({"PTTL", "weir:{0}:a"});
+    const auto ttl = client.command({"PTTL", "{weir}:a"});
     CHECK(ttl.integer > 0);
     CHECK(ttl.integer <= 2 * 31 + 60'000);
+}
+
+TEST_CASE("a host that dies while it registers is forgotten as any other") {
+    // In the twin, of which the script has just been seen to do the same.
+    LeaseStore store;
+    const auto beat = [](std::uint64_t host, std::uint64_t sequence, std::uint64_t claimed) {
+        Beat made;
+        made.host = host;
+        made.sequence = sequence;
+        made.claimed = claimed;
+        made.nonce = 42;
+        made.lease_ms = 1000;
+        made.margin_ms = 100;
+        made.hosts_expected = 2;
+        return made;
+    };
+    std::int64_t clock = 10'000;
+    REQUIRE(store.execute(beat(1, 1, 0), clock).status == BeatAnswer::Status::unknown);
+    Beat first = beat(1, 2, 42);
+    first.registering = first.more = true;
+    first.reports.push_back({0, "a", 100, 5000, 60, 60, 60, 60, 60});
+    REQUIRE(store.execute(first, clock).status == BeatAnswer::Status::granted);
+    // What was to follow never comes. Until its lease and the window are over, it is charged ...
+    std::uint64_t sequence = 0;
+    const auto granted_to_other = [&] {
+        Beat other = beat(2, ++sequence, 42);
+        other.registering = true;
+        other.reports.push_back({0, "a", 100, 5000, 0, 0, 100, 100, 100});
+        const BeatAnswer answer = store.execute(other, clock);
+        REQUIRE(answer.status == BeatAnswer::Status::granted);
+        CHECK(answer.hosts == 1);
+        return answer.leases[0];
+    };
+    clock += 1099 + 5000;
+    CHECK(granted_to_other() == 40);
+    // ... and then no more.
+    clock += 1002;
+    CHECK(granted_to_other() == 100);
+}
+
+TEST_CASE("a host that has registered in part goes on registering, or is unknown") {
+    LeaseStore store;
+    Beat beat;
+    beat.host = 1;
+    beat.nonce = 42;
+    beat.lease_ms = 1000;
+    beat.margin_ms = 100;
+    beat.sequence = 1;
+    store.execute(beat, 0);
+    beat.claimed = 42;
+    beat.registering = beat.more = true;
+    beat.sequence = 2;
+    CHECK(store.execute(beat, 0).status == BeatAnswer::Status::granted);
+    beat.registering = beat.more = false;
+    beat.sequence = 3;
+    CHECK(store.execute(beat, 0).status == BeatAnswer::Status::unknown);
+    beat.registering = true;
+    beat.sequence = 4;
+    CHECK(store.execute(beat, 0).status == BeatAnswer::Status::granted);
+    beat.registering = false;
+    beat.sequence = 5;
+    CHECK(store.execute(beat, 0).status == BeatAnswer::Status::granted);
 }

@@ -166,18 +166,19 @@ TEST_CASE_METHOD(Busy, "hosts: nobody else, or this host's part of what it share
     segment.shared_limiter({"key", "together"}, 100);
     LeaseBoard board(segment);
     board.set_lease(board.limits().at(0), 40, t);
-    LeaseBucket bucket;
-    bucket.mode = LeaseMode::share;
-    bucket.seen = t;
-    bucket.contact = t - std::chrono::seconds(9);
-    bucket.hosts = 3;
-    board.set_bucket(0, bucket);
+    CHECK(shown("hosts").at("contact").is_null());
+    LeaseContact contact;
+    contact.mode = LeaseMode::share;
+    contact.seen = t;
+    contact.answered = t - std::chrono::seconds(9);
+    contact.hosts = 3;
+    board.set_contact(contact);
     const json shown = this->shown("hosts");
     REQUIRE(shown.at("limits").size() == 1);
     CHECK(shown.at("limits").at(0).at("limit") == 100);
     CHECK(shown.at("limits").at(0).at("lease") == 40);
-    CHECK(shown.at("contact").at(0).at("mode") == "share");
-    CHECK(shown.at("contact").at(0).at("hosts") == 3);
+    CHECK(shown.at("contact").at("mode") == "share");
+    CHECK(shown.at("contact").at("hosts") == 3);
     CHECK_THAT(text("hosts"), Contains("together"));
     CHECK_THAT(text("hosts"), Contains("9.0 s ago"));
 }

@@ -27,8 +27,8 @@ struct Rig {
         client = std::make_unique<RedisClient>(io, pulse, settings);
     }
 
-    /// A first beat, to the bucket of `prefix`.
-    RedisReply ask(const std::string& prefix = "weir:{0}:") {
+    /// A first beat, to the keys of `prefix`.
+    RedisReply ask(const std::string& prefix = "{weir}:") {
         Beat beat;
         beat.host = 1;
         beat.nonce = 77;
@@ -142,14 +142,14 @@ TEST_CASE("passwords and databases") {
     CHECK(answers(rig.ask()));
     PlainRedis client(server.port());
     client.command({"AUTH", "secret"});
-    client.command({"ACL", "SETUSER", "weir", "on", ">other", "~weir:*", "+@all"});
-    CHECK(client.command({"EXISTS", "weir:{0}:hosts"}).integer == 0);
+    client.command({"ACL", "SETUSER", "weir", "on", ">other", "~{weir}:*", "+@all"});
+    CHECK(client.command({"EXISTS", "{weir}:hosts"}).integer == 0);
     client.command({"SELECT", "3"});
-    CHECK(client.command({"EXISTS", "weir:{0}:hosts"}).integer == 1);
+    CHECK(client.command({"EXISTS", "{weir}:hosts"}).integer == 1);
     settings.username = "weir";
     settings.password = "other";
     CHECK(answers(Rig(settings).ask()));
-    CHECK(Rig(settings).ask("foreign:{0}:").failure.find("NOPERM") != std::string::npos);
+    CHECK(Rig(settings).ask("{foreign}:").failure.find("NOPERM") != std::string::npos);
 }
 
 TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
@@ -202,9 +202,9 @@ TEST_CASE("a cluster's redirections are followed") {
     };
     while (!(ready(one) && ready(two)) && weir::shm::now() < deadline) {
     }
-    for (const char* bucket : {"weir:{0}:", "weir:{1}:", "weir:{2}:", "weir:{5}:"}) {
-        CAPTURE(bucket);
-        CHECK(answers(rig.ask(bucket)));
+    for (const char* prefix : {"{weir}:", "{a}:", "{b}:", "{c}:", "{d}:"}) {
+        CAPTURE(prefix);
+        CHECK(answers(rig.ask(prefix)));
     }
     // Both hold some of it.
     CHECK(one.command({"DBSIZE"}).integer > 0);
