@@ -71,7 +71,7 @@ class GuardedWindow {
  public:
     /// The same without a guard.
     using W = Window<State>;
-    /// The limit's word. Admissions that are under way while it changes may still go by the limit before.
+    /// The limit's word.
     using Limit = Parameter<G::kUnitBits>;
 
     /// What a window said, and the time that the decision counts at: `now`, unless the limiter is ahead.
@@ -132,6 +132,17 @@ class GuardedWindow {
     static void give_back(Record& record, std::uint64_t generation, std::uint64_t tick,
                           Units units) noexcept {
         if (same_life(record, generation)) W::give_back(record.state, tick, units);
+    }
+
+    /// Changes the limit; returns what it was, or empty if that life is over. Admissions that are under way
+    /// may still go by the limit before.
+    static std::optional<Units> set_limit(Record& record, std::uint64_t generation, Units limit) noexcept {
+        return Limit::change(record.state.limit, generation, limit);
+    }
+
+    /// The same, but never raises it, whoever else changes it meanwhile.
+    static std::optional<Units> lower_limit(Record& record, std::uint64_t generation, Units limit) noexcept {
+        return Limit::lower(record.state.limit, generation, limit);
     }
 
     /// Window::supersede through a handle: after this nobody is admitted by a limit that was changed before.

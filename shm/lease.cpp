@@ -272,7 +272,7 @@ void Shortage::relieve() const noexcept {
 }
 
 bool set_lease_words(Limiter limiter, Units lease, Nanos now) noexcept {
-    const auto before = WindowGuard::Limit::change(limiter.record->state.limit, limiter.generation, lease);
+    const auto before = WindowGuard::set_limit(*limiter.record, limiter.generation, lease);
     return hand_on(limiter, before, lease, now);
 }
 
@@ -281,7 +281,7 @@ bool set_lease_words(Gauge gauge, Units lease) noexcept {
 }
 
 bool lower_lease_words(Limiter limiter, Units lease, Nanos now) noexcept {
-    const auto before = WindowGuard::Limit::lower(limiter.record->state.limit, limiter.generation, lease);
+    const auto before = WindowGuard::lower_limit(*limiter.record, limiter.generation, lease);
     return hand_on(limiter, before, lease, now);
 }
 

@@ -258,7 +258,7 @@ void Segment::set_limit(Limiter limiter, Units limit) noexcept {
     if (!still_lives(*limiter.record, limiter.generation) || limit_of(limiter.record->state) == limit) return;
     // Before and after: whoever dies in between does not leave older decisions to be judged by this limit.
     note_limit_since(*limiter.record, now());
-    if (WindowGuard::Limit::change(limiter.record->state.limit, limiter.generation, limit)) {
+    if (WindowGuard::set_limit(*limiter.record, limiter.generation, limit)) {
         note_limit_since(*limiter.record, now());
     }
 }

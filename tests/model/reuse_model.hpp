@@ -116,7 +116,7 @@ class ReuseModel {
             case op_charge:
                 return outcome(Guard::charge(memory_, life, now, call.units, contention));
             case op_set_limit:
-                return {Guard::Limit::change(memory_.state.limit, life, call.units).has_value(), 0};
+                return {Guard::set_limit(memory_, life, call.units).has_value(), 0};
             default:
                 Guard::give_back(memory_, life, scale(0).tick_at(now), call.units);
                 return {};
