@@ -9,8 +9,9 @@ Redis' own count of commands how often it was asked. The same once more with fou
 as an ordinary configuration has them: requests and tokens, of the key and of the deployment.
 
 Then the latency of requests through a proxy that holds leases, and through one that knows no Redis, taking
-turns request by request. Then decisions of another kind, as LiteLLM makes them: a script in Redis for each
-request, here an INCR with an expiry, from 32 connections that do nothing else.
+turns request by request, in rounds: the 99th percentile of each shows how far it varies by itself. Then
+decisions of another kind, as LiteLLM makes them: a script in Redis for each request, here an INCR with an
+expiry, from 32 connections that do nothing else.
 
 The redis-server is this program's own. Without one it is skipped, with exit status 77.
 """
@@ -38,6 +39,7 @@ OVERLOAD = 1.2
 SHARES = {1: (1.0,), 2: (0.95, 0.05), 4: (0.25, 0.25, 0.25, 0.25)}
 TRANSIT_S = 0.25  # arrivals jitter against admissions: a window is judged by so much less of it
 CLIENTS = 32
+ROUNDS = 10  # of latencies
 WARMING_UP_S = 5
 CONFIG = """
 model_list:
@@ -82,10 +84,11 @@ class Redis(programs.Program):
                 return answer.read(int(head[1:])).decode()
 
     def evalsha_calls(self):
+        """How many there were, and the microseconds that they took."""
         for line in self.ask("INFO", "commandstats").splitlines():
             if line.startswith("cmdstat_evalsha:"):
-                return int(line.split("calls=")[1].split(",")[0])
-        return 0
+                return [int(line.split(f"{name}=")[1].split(",")[0]) for name in ("calls", "usec")]
+        return [0, 0]
 
 
 def fetch(url):
@@ -138,10 +141,10 @@ def measure_sharing(folder, args, redis, label, limits):
         proxies = stack.enter_context(hosts(folder, args.build, args.hosts, redis, label=label,
                                             limit=args.limit, window=args.window, upstream=fake.url,
                                             **limits))
-        calls, began = redis.evalsha_calls(), time.monotonic()
+        before, began = redis.evalsha_calls(), time.monotonic()
         loads = send_load(folder, args.build, proxies, args.shares, rate, args.windows * args.window)
         ended = time.monotonic()
-        calls = redis.evalsha_calls() - calls
+        calls, spent = (after - start for after, start in zip(redis.evalsha_calls(), before))
         arrivals = json.loads(fetch(fake.url + "/__ledger"))["arrivals"]
     times = sorted(arrival["monotonic_ns"] / 1e9 for arrival in arrivals)
     last = [now for now in times if now > times[-1] - args.window]
@@ -154,7 +157,7 @@ def measure_sharing(folder, args, redis, label, limits):
             "fullest_window": programs.fullest(times, args.window - TRANSIT_S),
             "fullest_window_by_arrival": programs.fullest(times, args.window),
             "last_window_utilisation": len(last) / args.limit,
-            "evalsha": calls, "evalsha_per_admitted": calls / len(times),
+            "evalsha": calls, "evalsha_us": spent / max(1, calls), "evalsha_per_admitted": calls / len(times),
             "evalsha_per_host_and_second": calls / (ended - began) / len(proxies)}
 
 
@@ -191,9 +194,12 @@ def summarize(taken, warm):
     """A host's first requests find no lease yet. They are told apart, and so is what was refused."""
     first, rest = taken[:warm], taken[warm:]
     early = sorted(ms for ms, _ in first)
-    latencies = sorted(ms for ms, _ in rest)
+    latencies = [ms for ms, _ in rest]
+    each = len(rest) // ROUNDS
+    rounds = [percentile(sorted(latencies[at:at + each]), 0.99) for at in range(0, ROUNDS * each, each)]
     return {"requests": len(rest), "p50_ms": statistics.median(latencies),
-            "p99_ms": percentile(latencies, 0.99), "not_200": sum(status != 200 for _, status in rest),
+            "p99_ms": statistics.median(rounds), "p99_of_rounds_ms": sorted(rounds),
+            "not_200": sum(status != 200 for _, status in rest),
             "before": {"requests": warm, "p50_ms": percentile(early, 0.5), "p99_ms": percentile(early, 0.99),
                        "not_200": sum(status != 200 for _, status in first), "very_first_ms": first[0][0]}}
 
@@ -274,7 +280,8 @@ def print_sharing(share):
     print(f"  fullest window {share['fullest_window']} (not allowing for transit "
           f"{share['fullest_window_by_arrival']}), the last {100 * share['last_window_utilisation']:.1f} %")
     print(f"  EVALSHA {share['evalsha']}: {share['evalsha_per_admitted']:.3f} per admitted request, "
-          f"{share['evalsha_per_host_and_second']:.2f} per host and second")
+          f"{share['evalsha_per_host_and_second']:.2f} per host and second, "
+          f"{share['evalsha_us']:.0f} us each")
 
 
 def print_results(results):
@@ -282,10 +289,13 @@ def print_results(results):
         print_sharing(share)
     for name, taken in results["latency"].items():
         before = taken["before"]
-        for when, part in (("", taken), (f", in the {WARMING_UP_S} s before", before)):
-            print(f"latency, {name}{when}: p50 {part['p50_ms']:.3f} ms, p99 {part['p99_ms']:.3f} ms "
-                  f"({part['requests']} requests, {part['not_200']} not 200)")
-        print(f"  the very first {before['very_first_ms']:.1f} ms")
+        rounds = taken["p99_of_rounds_ms"]
+        print(f"latency, {name}: p50 {taken['p50_ms']:.3f} ms, p99 {taken['p99_ms']:.3f} ms "
+              f"(of {len(rounds)} rounds {rounds[0]:.3f} to {rounds[-1]:.3f}; {taken['requests']} requests, "
+              f"{taken['not_200']} not 200)")
+        print(f"  in the {WARMING_UP_S} s before: p50 {before['p50_ms']:.3f} ms, "
+              f"p99 {before['p99_ms']:.3f} ms ({before['requests']} requests, {before['not_200']} not 200); "
+              f"the very first {before['very_first_ms']:.1f} ms")
     script, own, python = (results["decisions"][name] for name in ("script", "weir", "weir_from_python"))
     print(f"{'decisions':58} {'per second':>12} {'p50':>12} {'p99':>12}")
     print(f"{f'a script in Redis for each request, {CLIENTS} connections':58} {script['per_second']:12,.0f} "
@@ -305,8 +315,8 @@ def main():
     parser.add_argument("--limit", type=int, default=1000, help="requests in a window (1000)")
     parser.add_argument("--window", type=float, default=30, help="seconds (30)")
     parser.add_argument("--windows", type=float, default=2.5, help="how long to send, in windows (2.5)")
-    parser.add_argument("--requests", type=int, default=3000,
-                        help="to each proxy, for the latency (3000)")
+    parser.add_argument("--requests", type=int, default=20000,
+                        help=f"to each proxy, for the latency in {ROUNDS} rounds (20000)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     args.shares = args.shares or SHARES[args.hosts]
