@@ -38,6 +38,9 @@ constexpr Scene kScenes[] = {{2, 1}, {2, 4}, {10, 4}, {100, 4}, {1000, 4}, {1000
 /// A host under load sends so many in a second, all its limits in one (docs/benchmarks.md).
 constexpr double kBeatsPerSecond = 0.2;
 
+constexpr std::int64_t kLeaseMs = 15'000;
+constexpr std::int64_t kMarginMs = 500;
+constexpr double kYoungMs = kLeaseMs + kMarginMs;
 constexpr weir::shm::Units kLimit = 1'000'000;
 constexpr std::int64_t kWindowMs = 60'000;
 
@@ -49,6 +52,8 @@ class Hosts {
             send(host, true);  // to hear of the incarnation
             send(host, true);
         }
+        // While its data is young the store counts its hosts at every beat.
+        for (const double end = now_ms_ + kYoungMs; now_ms_ < end;) beat();
     }
 
     /// The next host's turn.
@@ -65,8 +70,8 @@ class Hosts {
         beat.sequence = ++sequence_;
         beat.nonce = 42;
         beat.registering = registering;
-        beat.lease_ms = 15'000;
-        beat.margin_ms = 500;
+        beat.lease_ms = kLeaseMs;
+        beat.margin_ms = kMarginMs;
         beat.hosts_expected = scene_.hosts;
         for (std::size_t i = 0; i < scene_.limits; ++i) beat.reports.push_back(report(host, i));
         std::vector<std::string> words = {"EVALSHA", weir::router::lease_script_sha1()};
@@ -103,7 +108,7 @@ class Hosts {
     Scene scene_;
     std::vector<weir::shm::Units> leases_;
     std::mt19937_64 random_{1};
-    double now_ms_ = 1;
+    double now_ms_ = 1.7e12;
     std::uint64_t incarnation_ = 0;
     std::uint64_t sequence_ = 0;
     std::size_t next_ = 0;
