@@ -14,6 +14,7 @@
 
 #include "router/redis/lease_message.hpp"
 #include "router/redis/lease_script.hpp"
+#include "tests/support/plain_redis.hpp"
 #include "tests/support/redis_server.hpp"
 
 namespace {

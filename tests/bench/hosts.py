@@ -62,14 +62,11 @@ if used > tonumber(ARGV[1]) then return 0 end
 return 1"""
 
 
-class Redis(programs.Program):
-    """A redis-server with nothing in it, that writes nothing to a disk."""
+class Redis(programs.RedisServer):
+    """One that can be asked, also for what it was asked."""
 
     def __init__(self, folder):
-        self.port = programs.free_port()
-        super().__init__(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                          "--appendonly", "no", "--dir", str(folder)], pathlib.Path(folder) / "redis.log")
-        self.wait_for("Ready to accept connections")
+        super().__init__(folder, "--bind", "127.0.0.1")
 
     def ask(self, *words):
         """The answer to one command, which is a bulk string."""
@@ -322,7 +319,7 @@ def main():
     args.shares = args.shares or SHARES[args.hosts]
     args.hosts = len(args.shares)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything it started is ended
-    for needed in ("redis-server", "redis-benchmark"):
+    for needed in (programs.redis_program(), "redis-benchmark"):
         if not shutil.which(needed):
             print(f"skipped: there is no {needed} on this host")
             return SKIPPED

@@ -64,7 +64,7 @@ Report run(const Options& options) {
     weir::bench::Scratch scratch("limiter");
     weir::shm::Participant me = scratch.segment().join("benchmark");
     weir::bench::Rivals& rivals = weir::bench::make_rivals(scratch.segment());
-    std::unique_ptr<weir::bench::RedisServer> redis;
+    std::unique_ptr<weir::test::RedisServer> redis;
     Report report;
     // These are forked off, so they come first: there is little to inherit yet.
     Subjects teams = made(report, options,
@@ -76,7 +76,7 @@ Report run(const Options& options) {
     append(all, made(report, options, {"mutex_1_scope", "gcra_1_word"},
                      [&] { return weir::bench::rival_subjects(rivals); }));
     append(all, made(report, options, {"redis_unix", "redis_tcp"}, [&] {
-               redis = std::make_unique<weir::bench::RedisServer>();
+               redis = std::make_unique<weir::test::RedisServer>();
                return weir::bench::redis_subjects(*redis);
            }));
     append(all, std::move(teams));

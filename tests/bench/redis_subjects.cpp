@@ -82,7 +82,7 @@ class RedisSubject final : public Subject {
 
 }  // namespace
 
-std::vector<std::unique_ptr<Subject>> redis_subjects(const RedisServer& server) {
+std::vector<std::unique_ptr<Subject>> redis_subjects(const test::RedisServer& server) {
     std::vector<std::unique_ptr<Subject>> all;
     all.push_back(std::make_unique<RedisSubject>(
         "redis_unix", Connection(::redisConnectUnix(server.socket_path().c_str()))));

@@ -7,12 +7,12 @@
 #include <vector>
 
 #include "tests/bench/measure.hpp"
-#include "tests/bench/redis_server.hpp"
+#include "tests/support/redis_server.hpp"
 
 namespace weir::bench {
 
 /// redis_unix and redis_tcp: one EVALSHA and its answer, in real time, for the server works while the client
 /// waits. `server` must outlive them. Throws std::runtime_error if it cannot be reached.
-std::vector<std::unique_ptr<Subject>> redis_subjects(const RedisServer& server);
+std::vector<std::unique_ptr<Subject>> redis_subjects(const test::RedisServer& server);
 
 }  // namespace weir::bench

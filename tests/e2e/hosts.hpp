@@ -12,6 +12,8 @@
 
 #include "tests/e2e/site.hpp"
 #include "tests/support/http.hpp"
+#include "tests/support/no_redis.hpp"
+#include "tests/support/plain_redis.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/wait.hpp"
 
@@ -27,12 +29,6 @@ inline constexpr const char* kQuestion =
 
 inline void let_pass(std::chrono::nanoseconds time) {
     wait_until([] { return false; }, time);
-}
-
-inline bool no_redis() {
-    if (RedisServer::available()) return false;
-    WARN("skipped: there is no redis-server");
-    return true;
 }
 
 class Hosts {

@@ -192,10 +192,8 @@ def trouble(hosts, args):
 def run(folder, args):
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(namespace(f"weir-{os.getpid()}-store"))
-        redis = stack.enter_context(programs.Program(
-            ["ip", "netns", "exec", store, "redis-server", "--port", str(REDIS_PORT), "--protected-mode",
-             "no", "--save", "", "--appendonly", "no", "--dir", folder], pathlib.Path(folder) / "redis.log"))
-        redis.wait_for("Ready to accept connections")
+        stack.enter_context(programs.RedisServer(folder, "--protected-mode", "no", port=REDIS_PORT,
+                                                 within=["ip", "netns", "exec", store]))
         fake = stack.enter_context(programs.Program(
             [programs.binary("weir-fake-server", args.build), "--rpm", "0", "--host", "0.0.0.0",
              "--port", "0"], pathlib.Path(folder) / "fake.log"))
@@ -235,7 +233,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=60, help="about how long (60)")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything it made goes
-    for needed in ("ip", "redis-server"):
+    for needed in ("ip", programs.redis_program()):
         if not shutil.which(needed):
             print(f"skipped: there is no {needed} on this host")
             return SKIPPED

@@ -50,6 +50,9 @@ class Program {
     /// To all of its group, as a terminal does for Ctrl-C.
     void signal_group(int number) const;
 
+    /// Whether it has ended by now.
+    bool has_ended();
+
     /// Waits for its end: the exit status, or 256 + the signal that ended it.
     int wait(std::chrono::nanoseconds patience = kPatience);
 
@@ -60,7 +63,6 @@ class Program {
     void kill();
 
  private:
-    bool has_ended();
     [[noreturn]] void fail(const std::string& what) const;
     void abandon() noexcept;
 

@@ -116,6 +116,22 @@ class Proxy(Program):
         return [self.pid] if self.worker_count == 1 else children_of(self.pid)
 
 
+def redis_program():
+    """The program that keeps leases: what WEIR_REDIS_SERVER says, otherwise redis-server."""
+    return os.environ.get("WEIR_REDIS_SERVER") or "redis-server"
+
+
+class RedisServer(Program):
+    """A Redis with nothing in it, that writes nothing to a disk. `within` are the words of a command that
+    starts it elsewhere, as in another network namespace."""
+
+    def __init__(self, folder, *options, port=None, within=()):
+        self.port = port or free_port()
+        super().__init__([*within, redis_program(), "--port", str(self.port), "--save", "", "--appendonly",
+                          "no", "--dir", str(folder), *options], pathlib.Path(folder) / "redis.log")
+        self.wait_for("Ready to accept connections")
+
+
 class FakeServer(Program):
     """A weir-fake-server; `port` is the one it listens on."""
 

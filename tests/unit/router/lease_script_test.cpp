@@ -6,10 +6,13 @@
 
 #include "router/redis/lease_script.hpp"
 #include "tests/support/lease_store.hpp"
+#include "tests/support/no_redis.hpp"
+#include "tests/support/plain_redis.hpp"
 #include "tests/support/redis_server.hpp"
 
 using namespace weir::router;
 using weir::test::LeaseStore;
+using weir::test::no_redis;
 using weir::test::PlainRedis;
 using weir::test::RedisServer;
 
@@ -86,10 +89,7 @@ void take(Peer& peer, const Beat& beat, const BeatAnswer& answer) {
 }  // namespace
 
 TEST_CASE("the script in Redis and its twin answer thousands of random beats alike") {
-    if (!RedisServer::available()) {
-        WARN("skipped: there is no redis-server");
-        return;
-    }
+    if (no_redis()) return;
     RedisServer server;
     PlainRedis client(server.port());
     const auto loaded = client.command({"SCRIPT", "LOAD", std::string(lease_script())});
@@ -135,10 +135,7 @@ TEST_CASE("the script in Redis and its twin answer thousands of random beats ali
 }
 
 TEST_CASE("what a host was charged leaves the store by itself") {
-    if (!RedisServer::available()) {
-        WARN("skipped: there is no redis-server");
-        return;
-    }
+    if (no_redis()) return;
     RedisServer server;
     PlainRedis client(server.port());
     client.command({"SCRIPT", "LOAD", std::string(lease_script())});

@@ -6,11 +6,14 @@
 
 #include "router/redis/lease_message.hpp"
 #include "router/redis/lease_script.hpp"
+#include "tests/support/no_redis.hpp"
+#include "tests/support/plain_redis.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/tls_upstream.hpp"
 
 using namespace weir::router;
 using weir::test::Certificate;
+using weir::test::no_redis;
 using weir::test::PlainRedis;
 using weir::test::RedisServer;
 
@@ -59,12 +62,6 @@ RedisSettings server_at(std::uint16_t port) {
     return settings;
 }
 
-bool skipped() {
-    if (RedisServer::available()) return false;
-    WARN("skipped: there is no redis-server");
-    return true;
-}
-
 bool answers(const RedisReply& reply) {
     UNSCOPED_INFO(reply.failure);
     return reply.failure.empty() && read_answer(reply.value, 0).has_value();
@@ -73,7 +70,7 @@ bool answers(const RedisReply& reply) {
 }  // namespace
 
 TEST_CASE("the script is loaded where it is missing, also after the server has forgotten it") {
-    if (skipped()) return;
+    if (no_redis()) return;
     RedisServer server;
     Rig rig(server_at(server.port()));
     CHECK(answers(rig.ask()));
@@ -85,7 +82,7 @@ TEST_CASE("the script is loaded where it is missing, also after the server has f
 }
 
 TEST_CASE("a server that is not there, that hangs, or that is something else") {
-    if (skipped()) return;
+    if (no_redis()) return;
     RedisSettings settings = server_at(RedisServer::free_port());
     settings.timeout = std::chrono::milliseconds(200);
     CHECK(Rig(settings).ask().failure.find("refused the connection") != std::string::npos);
@@ -100,7 +97,7 @@ TEST_CASE("a server that is not there, that hangs, or that is something else") {
 }
 
 TEST_CASE("behind TLS, with a certificate that is trusted or not") {
-    if (skipped()) return;
+    if (no_redis()) return;
     const Certificate certificate("DNS:localhost,IP:127.0.0.1");
     const Certificate foreign("DNS:localhost,IP:127.0.0.1");
     const std::uint16_t port = RedisServer::free_port();
@@ -117,7 +114,7 @@ TEST_CASE("behind TLS, with a certificate that is trusted or not") {
 }
 
 TEST_CASE("a server that still loads its data will be ready soon") {
-    if (skipped()) return;
+    if (no_redis()) return;
     RedisServer server({"--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024",
                         "--rdbcompression", "no"});
     {
@@ -130,7 +127,7 @@ TEST_CASE("a server that still loads its data will be ready soon") {
 }
 
 TEST_CASE("passwords and databases") {
-    if (skipped()) return;
+    if (no_redis()) return;
     RedisServer server({"--requirepass", "secret"});
     RedisSettings settings = server_at(server.port());
     CHECK(Rig(settings).ask().failure.find("a password is needed") != std::string::npos);
@@ -153,13 +150,13 @@ TEST_CASE("passwords and databases") {
 }
 
 TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
-    if (skipped()) return;
+    if (no_redis()) return;
     RedisServer master;
     RedisServer replica;
     PlainRedis(replica.port()).command({"REPLICAOF", "127.0.0.1", std::to_string(master.port())});
     CHECK(Rig(server_at(replica.port())).ask().failure.find("READONLY") != std::string::npos);
 
-    RedisServer sentinel({"--sentinel"}, 0);
+    RedisServer sentinel({"--sentinel"});
     PlainRedis watch(sentinel.port());
     watch.command({"SENTINEL", "MONITOR", "main", "127.0.0.1", std::to_string(replica.port()), "1"});
     RedisSettings settings = server_at(RedisServer::free_port());
@@ -183,7 +180,7 @@ TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
 }
 
 TEST_CASE("a cluster's redirections are followed") {
-    if (skipped()) return;
+    if (no_redis()) return;
     const std::vector<std::string> clustered = {"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"};
     RedisServer first(clustered);
     RedisServer second(clustered);
