@@ -127,6 +127,8 @@ class Host:
         self.space = stack.enter_context(namespace(f"weir-{os.getpid()}-{number}"))
         link = f"wl{os.getpid()}{number}"[-13:]
         ip("link", "add", link, "type", "veth", "peer", "name", "up0", "netns", self.space)
+        # With a namespace alone it goes only after the last of the connections that nobody answers any more.
+        stack.callback(ip, "link", "del", link)
         ip("addr", "add", f"10.78.{number}.1/30", "dev", link)
         ip("link", "set", link, "up")
         ip("-n", self.space, "addr", "add", f"10.78.{number}.2/30", "dev", "up0")
