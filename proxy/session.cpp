@@ -7,6 +7,7 @@
 #include "proxy/log.hpp"
 #include "proxy/request_fields.hpp"
 #include "router/multipart.hpp"
+#include "router/wall_clock.hpp"
 
 namespace weir::proxy {
 
@@ -20,11 +21,6 @@ constexpr shm::Nanos kLinger = std::chrono::seconds(1);
 
 /// Logged where the client left before it was answered.
 constexpr unsigned kClientGone = 499;
-
-shm::Nanos unix_now() {
-    return std::chrono::duration_cast<shm::Nanos>(
-        std::chrono::system_clock::now().time_since_epoch());
-}
 
 /// What `identity` may ask for: of the listed models, and of the names that it is confined to, for those may
 /// be taken by a wildcard.
@@ -140,7 +136,7 @@ Task<void> Session::answer_request() {
     const Route route = find_route(head.method, head.target);
     const bool closed = route.endpoint == Endpoint::metrics && setup_->router.config().metrics_need_key;
     if (is_open(route.endpoint) && !closed) co_return co_await answer_unknown(route);
-    const auto identity = setup_->keys.identify(intake_.head().fields, last_key_, unix_now);
+    const auto identity = setup_->keys.identify(intake_.head().fields, last_key_, router::unix_now);
     if (const auto* error = std::get_if<router::ApiError>(&identity)) {
         co_return co_await write(to_answer(*error));
     }
@@ -362,8 +358,8 @@ void Session::finish_request() {
     served_.target = intake_.head().target;
     served_.duration = shm::now() - began_;
     if (!served_.model.empty()) setup_->metrics.count(served_);
-    if (service_.log.on()) service_.log.add(served_, unix_now());
-    if (log_level() == LogLevel::debug) log(LogLevel::debug, text_line(served_, unix_now()));
+    if (service_.log.on()) service_.log.add(served_, router::unix_now());
+    if (log_level() == LogLevel::debug) log(LogLevel::debug, text_line(served_, router::unix_now()));
     served_ = {};
 }
 

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 
 #include "router/feedback.hpp"
 #include "router/json_text.hpp"
 #include "router/multipart.hpp"
 #include "router/observation.hpp"
 #include "router/spliced_body.hpp"
+#include "router/wall_clock.hpp"
 #include "router/wildcard.hpp"
 #include "shm/health.hpp"
 
@@ -30,11 +30,6 @@ ApiError unknown_model(std::string_view model, std::string_view param) {
     error.message = "Invalid model name passed in model=" + std::string(model) +
                     ". Call `/v1/models` to view available models.";
     return error;
-}
-
-shm::Nanos unix_now() {
-    return std::chrono::duration_cast<shm::Nanos>(
-        std::chrono::system_clock::now().time_since_epoch());
 }
 
 RequestSize size_of(const Request& request) {

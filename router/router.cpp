@@ -10,6 +10,7 @@
 #include "router/feedback.hpp"
 #include "router/multipart.hpp"
 #include "router/random.hpp"
+#include "router/wall_clock.hpp"
 #include "router/wildcard.hpp"
 
 namespace weir::router {
@@ -20,10 +21,6 @@ shm::SegmentOptions segment_options(const WeirSettings& settings) {
     options.name = settings.segment;
     options.size_bytes = settings.segment_size;
     return options;
-}
-
-shm::Nanos unix_now() {
-    return std::chrono::duration_cast<shm::Nanos>(std::chrono::system_clock::now().time_since_epoch());
 }
 
 Reply to_reply(const ApiError& error) {
