@@ -22,13 +22,21 @@ constexpr shm::Nanos kLinger = std::chrono::seconds(1);
 /// Logged where the client left before it was answered.
 constexpr unsigned kClientGone = 499;
 
+/// Why `identity` may not ask for `model` (its own aliases put by) on behalf of `end_user`; nothing if it may.
+std::optional<router::ApiError> denial(const Setup& setup, const Identity& identity, std::string_view model,
+                                       std::string_view end_user = {}) {
+    return setup.keys.check_model(identity, {model, setup.router.resolve(model)}, end_user);
+}
+
+/// Whether there is such a model for `identity`.
+bool offers(const Setup& setup, const Identity& identity, std::string_view model) {
+    return !setup.router.resolve(model).empty() && !denial(setup, identity, model);
+}
+
 /// What `identity` may ask for: of the listed models, and of the names that it is confined to, for those may
 /// be taken by a wildcard.
 std::vector<std::string> models_for(const Setup& setup, const Identity& identity) {
-    const auto hidden = [&](const std::string& name) {
-        const AskedModel model{name, setup.router.resolve(name)};
-        return model.group.empty() || setup.keys.check_model(identity, model, {}).has_value();
-    };
+    const auto hidden = [&](const std::string& name) { return !offers(setup, identity, name); };
     std::vector<std::string> names = setup.router.models();
     for (const Confinement& confined : identity.confined) {
         for (const std::string& name : *confined.models) {
@@ -189,9 +197,8 @@ Task<void> Session::answer_known(const Route& route, const Identity& identity) {
 
 /// An entry of the list of models. One that `identity` may not use is not there for it.
 PlainAnswer Session::describe_model(const std::string& name, const Identity& identity) const {
-    const std::string_view group = setup_->router.resolve(Keys::resolve(identity, name));
-    if (group.empty() || setup_->keys.check_model(identity, {name, group}, {})) return no_model_answer(name);
-    return model_answer(name);
+    return offers(*setup_, identity, Keys::resolve(identity, name)) ? model_answer(name)
+                                                                    : no_model_answer(name);
 }
 
 /// What the body says, or the error to answer with. `form_type` is the content type of a form, or empty.
@@ -260,10 +267,7 @@ bool Session::find_scopes(const Identity& identity, std::string_view group,
 /// What the key may not use, whether it is asked for at once or only as a fallback.
 std::optional<router::ApiError> Session::check_models(const Identity& identity,
                                                       const router::RequestFacts& facts) const {
-    const auto check = [&](std::string_view model) {
-        const AskedModel asked{model, setup_->router.resolve(model)};
-        return setup_->keys.check_model(identity, asked, facts.user);
-    };
+    const auto check = [&](std::string_view model) { return denial(*setup_, identity, model, facts.user); };
     if (auto denied = check(facts.model)) return denied;
     if (!facts.own_fallbacks) return std::nullopt;
     for (const std::string_view model : router::named_in(*facts.own_fallbacks)) {

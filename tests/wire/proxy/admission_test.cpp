@@ -355,6 +355,7 @@ weir_settings:
   segment_size: 2097152
   keys:
     - {name: some, key: sk-some, models: [gpt, open/one, gone], aliases: {fast: gpt}}
+    - {name: renamed, key: sk-renamed, models: [fast], aliases: {fast: gpt}}
     - {name: team, key: sk-team, team: blue}
   teams: [{name: blue, models: [secret]}]
 )",
@@ -379,6 +380,9 @@ weir_settings:
     CHECK(get("sk-some", "/v1/models/fast").status == 200);
     CHECK(get("sk-some", "/v1/models/open/one").status == 200);
     CHECK(get("sk-some", "/v1/models/secret").status == 404);
+    // What counts is the group that an alias means: one that may not be asked is not described either.
+    CHECK(get("sk-renamed", "/v1/models/fast").status == 404);
+    CHECK(ask(proxy, "sk-renamed", R"({"model":"fast","messages":[]})").status == 403);
     const RawAnswer denied = ask(proxy, "sk-team");
     CHECK(denied.status == 403);
     CHECK(Json::parse(denied.body)["error"]["type"] == "team_model_access_denied");
