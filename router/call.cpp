@@ -203,6 +203,7 @@ Task<TransportError> Call::send() {
     transport_ = TransportError::none;
     sent_ = true;
     attempted_ = search_.decided_at();
+    patience_ = patience();
     exchange_.reset();
     scanner_.reset();
     stripper_.reset();
@@ -265,10 +266,9 @@ Call::Patience Call::configured_patience() const {
 /// Until when the next part of the answer must be there. The first piece of a stream is waited for from the
 /// beginning of the attempt on.
 shm::Nanos Call::deadline() const {
-    const Patience patience = this->patience();
     const bool begun = first_byte_ != shm::Nanos{};
-    const shm::Nanos whole = patience.whole ? attempted_ + held_back_ + *patience.whole : kNever;
-    const shm::Nanos piece = patience.piece ? (begun ? shm::now() : attempted_) + *patience.piece : kNever;
+    const shm::Nanos whole = patience_.whole ? attempted_ + held_back_ + *patience_.whole : kNever;
+    const shm::Nanos piece = patience_.piece ? (begun ? shm::now() : attempted_) + *patience_.piece : kNever;
     return std::min(whole, piece);
 }
 
@@ -276,8 +276,7 @@ shm::Nanos Call::deadline() const {
 shm::Nanos Call::taken() const { return shm::now() - attempted_ - held_back_; }
 
 bool Call::ran_out_of_time() const {
-    const auto whole = patience().whole;
-    return whole && taken() >= *whole;
+    return patience_.whole && taken() >= *patience_.whole;
 }
 
 /// What only a client's own impatience has ended says nothing about the deployment.
@@ -290,7 +289,7 @@ Outcome Call::judged(TransportError failure) const {
     const shm::Nanos whole = configured.whole.value_or(kNever);
     const shm::Nanos piece = configured.piece.value_or(kNever);
     const bool impatient = ran_out_of_time() ? facts.timeout_seconds && taken() < std::min(whole, piece)
-                                             : patience().piece.value_or(kNever) < piece && taken() < whole;
+                                             : patience_.piece.value_or(kNever) < piece && taken() < whole;
     if (impatient) outcome.source = Source::client;
     return outcome;
 }

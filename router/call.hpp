@@ -132,6 +132,7 @@ class Call {
     Effort effort_;
     TransportError transport_ = TransportError::none;  // of the latest attempt
     Timer* pausing_ = nullptr;
+    Patience patience_;        // for the latest attempt
     shm::Nanos attempted_{};
     shm::Nanos held_back_{};   // since then, by a client that takes its time to read
     shm::Nanos answered_{};    // its head was there
