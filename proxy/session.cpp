@@ -22,7 +22,7 @@ constexpr shm::Nanos kLinger = std::chrono::seconds(1);
 /// Logged where the client left before it was answered.
 constexpr unsigned kClientGone = 499;
 
-/// Why `identity` may not ask for `model` (its own aliases put by) on behalf of `end_user`; nothing if it may.
+/// Why `identity` may not ask for `model` (no alias of its own) on behalf of `end_user`; nothing if it may.
 std::optional<router::ApiError> denial(const Setup& setup, const Identity& identity, std::string_view model,
                                        std::string_view end_user = {}) {
     return setup.keys.check_model(identity, {model, setup.router.resolve(model)}, end_user);

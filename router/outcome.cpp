@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 
 namespace weir::router {
 namespace {
@@ -206,6 +207,13 @@ std::string_view error_type(Kind kind) noexcept {
             return "api_connection_error";
     }
     return "internal_server_error";
+}
+
+ApiError broken_off(TransportError failure) {
+    const Kind kind = classify(failure).kind;
+    const std::string message = std::string(to_string(failure)) + ".";
+    if (kind != Kind::timeout) return {502, message, "api_connection_error", {}, {}};
+    return {client_status(kind, 0), message, std::string(error_type(kind)), {}, {}};
 }
 
 }  // namespace weir::router

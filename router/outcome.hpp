@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "router/api_error.hpp"
 #include "router/transport_error.hpp"
 
 namespace weir::router {
@@ -71,5 +72,9 @@ std::string_view to_string(Kind kind) noexcept;
 
 /// As OpenAI's `error.type` says it: "rate_limit_error".
 std::string_view error_type(Kind kind) noexcept;
+
+/// What the client is told where an upstream's answer has begun and `failure` was its end: 408 if that took
+/// too long, else 502.
+ApiError broken_off(TransportError failure);
 
 }  // namespace weir::router

@@ -245,8 +245,7 @@ Task<Reply> Router::complete(std::string body, CompleteOptions options) {
         }
         if (call.answer().done()) co_return to_reply(call, std::move(text));
         if (const auto failure = co_await call.next(); failure != TransportError::none) {
-            const ApiError error{502, std::string(to_string(failure)), "api_connection_error", {}, {}};
-            co_return to_reply(call, error);
+            co_return to_reply(call, broken_off(failure));
         }
     }
     co_return to_reply(call, *call.error());

@@ -125,3 +125,12 @@ TEST_CASE("clients are told LiteLLM's statuses") {
         CHECK(error_type(kind).empty() == (kind == Kind::ok));
     }
 }
+
+TEST_CASE("an answer that broke off is a 408 if it took too long, else a 502") {
+    for (const auto late : {TransportError::stalled, TransportError::overran}) {
+        CHECK(broken_off(late).status == 408);
+        CHECK(broken_off(late).type == "timeout_error");
+    }
+    CHECK(broken_off(TransportError::broken).status == 502);
+    CHECK(broken_off(TransportError::malformed).type == "api_connection_error");
+}
