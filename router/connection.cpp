@@ -8,6 +8,9 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_suffix.hpp>
 #include <cstring>
+#include <utility>
+
+#include "router/connect_race.hpp"
 
 namespace weir::router {
 
@@ -39,29 +42,15 @@ Connection::~Connection() {
 
 Task<TransportError> Connection::connect(std::span<const Tcp::endpoint> endpoints,
                                          shm::Nanos deadline) {
-    reset_expired();
-    set_deadline(deadline);
-    TransportError result = TransportError::connect;
-    for (const Tcp::endpoint& endpoint : endpoints) {
-        ErrorCode error;
-        socket_.close(error);
-        socket_.open(endpoint.protocol(), error);
-        if (error) continue;
-        const auto [failed] = co_await socket_.async_connect(endpoint, kAwait);
-        if (expired()) {
-            result = TransportError::connect_timeout;
-            break;
-        }
-        if (!failed) {
-            socket_.set_option(Tcp::no_delay(true), error);
-            socket_.non_blocking(true, error);
-            peer_ = endpoint;
-            result = TransportError::none;
-            break;
-        }
-    }
-    clear_deadline();
-    co_return result;
+    const auto race = std::make_shared<ConnectRace>(socket_.get_executor());
+    const TransportError error = co_await race->run(endpoints, deadline);
+    if (error != TransportError::none) co_return error;
+    socket_ = std::move(race->socket());
+    peer_ = race->peer();
+    ErrorCode ignored;
+    socket_.set_option(Tcp::no_delay(true), ignored);
+    socket_.non_blocking(true, ignored);
+    co_return TransportError::none;
 }
 
 Task<TransportError> Connection::handshake(asio::ssl::context& context, const std::string& host,

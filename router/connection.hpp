@@ -28,7 +28,7 @@ class Connection : public Waiter {
     Connection(Socket socket, Pulse& pulse);
     ~Connection() override;
 
-    /// Connects to the first of `endpoints` that answers before `deadline`.
+    /// Connects to the first of `endpoints` that answers before `deadline`; see connect_race.hpp.
     Task<TransportError> connect(std::span<const Tcp::endpoint> endpoints, shm::Nanos deadline);
 
     /// TLS with SNI and verification of the certificate against `host`.

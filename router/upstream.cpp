@@ -124,9 +124,15 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
         if (good_until_ != kNever) good_until_ = {};  // the name may have moved
         co_return error;
     }
+    prefer(connection.peer());
     if (!url_.tls) co_return TransportError::none;
     asio::ssl::context& trust = tls_ ? *tls_ : system_trust();
     co_return co_await connection.handshake(trust, url_.host, deadline);
+}
+
+void Upstream::prefer(const Tcp::endpoint& address) {
+    const auto found = std::find(endpoints_.begin(), endpoints_.end(), address);
+    if (found != endpoints_.end()) std::rotate(endpoints_.begin(), found, found + 1);
 }
 
 Task<TransportError> Upstream::resolve(shm::Nanos deadline) {

@@ -69,6 +69,8 @@ class Upstream {
     Task<bool> wait_in(Queue& queue, shm::Nanos deadline);
     static void call_first(Queue& queue);
     Task<TransportError> connect(Connection& connection, shm::Nanos deadline);
+    /// Tries it first the next time, so that only one connection has to wait for those that do not answer.
+    void prefer(const Tcp::endpoint& address);
     void close_idle(shm::Nanos now);
 
     asio::io_context& io_;
@@ -77,7 +79,7 @@ class Upstream {
     ConnectionSettings settings_;
     std::unique_ptr<asio::ssl::context> tls_;  // with settings_.ca_file; null without
     Resolver resolver_;
-    std::vector<Tcp::endpoint> endpoints_;
+    std::vector<Tcp::endpoint> endpoints_;         // in the order in which they are tried
     std::vector<Tcp::endpoint> endpoints_before_;  // those of the answer before
     shm::Nanos good_until_{};                      // of endpoints_; then they are looked up anew
     bool looking_up_ = false;

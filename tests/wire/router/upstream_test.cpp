@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <deque>
+#include <utility>
 
 #include "rig.hpp"
 #include "tests/support/fake_upstream.hpp"
@@ -51,7 +52,7 @@ std::vector<Reply> ask_together(Rig& rig, std::size_t count) {
 /// A port that takes connections no further than the kernel's queue, which is full.
 class Blackhole {
  public:
-    Blackhole() : listening_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    Blackhole() : listening_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
         port = weir::test::bind_to_free_port(listening_);
         REQUIRE(port != 0);
         REQUIRE(::listen(listening_, 0) == 0);
@@ -61,11 +62,17 @@ class Blackhole {
         }
     }
     ~Blackhole() {
-        for (const int fd : filling_) ::close(fd);
+        empty();
         ::close(listening_);
     }
     Blackhole(const Blackhole&) = delete;
     Blackhole& operator=(const Blackhole&) = delete;
+    /// Makes room in the queue.
+    void empty() {
+        for (int& fd : filling_) ::close(std::exchange(fd, -1));
+        for (int taken; (taken = ::accept(listening_, nullptr, nullptr)) >= 0;) ::close(taken);
+    }
+    Tcp::endpoint endpoint() const { return {asio::ip::address_v4::loopback(), port}; }
     std::uint16_t port = 0;
 
  private:
@@ -304,6 +311,33 @@ TEST_CASE("a lookup is waited for no longer than for a connection, and one serve
     stale.names.delay = 1h;
     const auto found = run(stale.io, stale.pool.acquire(true, shm::now() + 2s));
     CHECK(found.error == TransportError::none);
+}
+
+TEST_CASE("an address that does not answer leaves time for the next one, which then goes first") {
+    Moving host(1h);
+    Blackhole silent;
+    const Tcp::endpoint good = host.names.answer.front();
+    host.names.answer = {silent.endpoint(), good};
+    CHECK(host.port_of_new() == good.port());
+    silent.empty();
+    CHECK(host.port_of_new() == good.port());
+    CHECK(host.pool.open() == 2);
+}
+
+TEST_CASE("addresses that all refuse are found out at once, one that may still answer in the end") {
+    Moving host(1h);
+    const Blackhole silent;
+    const int closed = ::socket(AF_INET, SOCK_STREAM, 0);
+    const Tcp::endpoint refusing(asio::ip::address_v4::loopback(), weir::test::bind_to_free_port(closed));
+    host.names.answer = {refusing, refusing};
+    CHECK(run(host.io, host.pool.acquire(true)).error == TransportError::connect);
+    host.names.answer = {refusing, silent.endpoint(), refusing};
+    CHECK(run(host.io, host.pool.acquire(true, shm::now() + 600ms)).error == TransportError::connect_timeout);
+    CHECK(run(host.io, host.pool.acquire(true, shm::now() + 10ms)).error == TransportError::connect_timeout);
+    host.names.answer.push_back(Tcp::endpoint(asio::ip::address_v4::loopback(), host.old_place.port()));
+    CHECK(host.port_of_new() == host.old_place.port());
+    CHECK(host.pool.open() == 1);
+    ::close(closed);
 }
 
 TEST_CASE("connections to an address that is gone are given up, idle ones and those that come back") {
