@@ -13,30 +13,6 @@ std::string name_of(const RedisAddress& address) {
     return fmt::format("{}:{}", address.host, address.port);
 }
 
-/// What an error means for whoever reads the log. The server's own words come first.
-std::string explained(const RedisValue& error) {
-    const std::string_view code = error.error_code();
-    std::string_view advice;
-    // Who has not said a password may not even send a command of this length.
-    if (code == "NOAUTH" || error.text.find("unauthenticated") != std::string::npos)
-        advice = "; a password is needed (redis_password)";
-    if (code == "WRONGPASS" || error.text.find("invalid password") != std::string::npos) {
-        advice = "; the username or password is wrong";
-    }
-    if (code == "NOPERM")
-        advice = "; the user needs EVALSHA, SCRIPT LOAD, TIME, hashes, DEL and PEXPIRE on ~{prefix}:*";
-    if (code == "READONLY") advice = "; this is a replica, the master is looked for again";
-    if (code == "LOADING") advice = "; it will be ready soon";
-    if (code == "CLUSTERDOWN") advice = "; it will be tried again";
-    return error.text + std::string(advice);
-}
-
-/// Errors after which another server, or another greeting, may fare better.
-bool ends_connection(std::string_view code) {
-    return code == "READONLY" || code == "NOAUTH" || code == "LOADING" || code == "MASTERDOWN" ||
-           code == "CLUSTERDOWN" || code == "UNBLOCKED" || code == "NOREPLICAS";
-}
-
 // Commands are put together in plain functions: g++ 12 miscompiles lists in braces within coroutines.
 using Command = std::vector<std::string>;
 using Commands = std::vector<Command>;
@@ -92,6 +68,10 @@ Upstream& RedisClient::upstream_for(const RedisAddress& address) {
     return *upstream;
 }
 
+std::string RedisClient::refused(const RedisValue& error, const RedisNeeds& needs) const {
+    return name_of(address_) + ": " + explained(error, needs);
+}
+
 void RedisClient::disconnect() {
     if (upstream_) upstream_->release(std::move(connection_), false);
     upstream_ = nullptr;
@@ -133,8 +113,8 @@ Task<RedisReply> RedisClient::call_script(const std::string& sha1, std::string_v
             if (failure.empty()) continue;
             co_return failed(std::move(failure));
         }
-        if (reply.failure.empty()) reply.failure = name_of(address_) + ": " + explained(reply.value);
-        if (ends_connection(reply.value.error_code())) forget_server();
+        if (reply.failure.empty()) reply.failure = refused(reply.value, store_needs(settings_.prefix));
+        if (ends_connection(reply.value)) forget_server();
         co_return reply;
     }
     co_return failed("redirected in circles");
@@ -180,12 +160,12 @@ Task<RedisReply> RedisClient::ask_sentinel(const RedisAddress& sentinel, shm::Na
     connection_ = std::move(acquired.connection);
     address_ = sentinel;
     const auto words = greeting(std::string(), settings_.sentinel_password, 0);
-    std::string failure = co_await greet(words, deadline);
+    std::string failure = co_await greet(words, sentinel_needs(), deadline);
     if (!failure.empty()) co_return failed(std::move(failure));
     const Commands question = master_question(settings_.service_name);
     RedisReply reply = co_await exchange(question, deadline);
     if (reply.failure.empty() && reply.value.is_error()) {
-        reply.failure = fmt::format("sentinel {}: {}", name_of(sentinel), explained(reply.value));
+        reply.failure = "sentinel " + refused(reply.value, sentinel_needs());
     }
     co_return reply;
 }
@@ -203,18 +183,19 @@ Task<std::string> RedisClient::connect(const RedisAddress& address, shm::Nanos d
     }
     connection_ = std::move(acquired.connection);
     const auto words = greeting(settings_.username, settings_.password, settings_.database);
-    std::string failure = co_await greet(words, deadline);
+    std::string failure = co_await greet(words, store_needs(settings_.prefix), deadline);
     if (!failure.empty()) forget_server();
     co_return failure;
 }
 
 /// Says who we are. Returns what was wrong with it.
-Task<std::string> RedisClient::greet(const std::vector<Commands>& words, shm::Nanos deadline) {
+Task<std::string> RedisClient::greet(const std::vector<Commands>& words, const RedisNeeds& needs,
+                                     shm::Nanos deadline) {
     reader_ = RedisReader();
     for (const Commands& command : words) {
         const RedisReply reply = co_await exchange(command, deadline);
         if (!reply.failure.empty()) co_return reply.failure;
-        if (reply.value.is_error()) co_return name_of(address_) + ": " + explained(reply.value);
+        if (reply.value.is_error()) co_return refused(reply.value, needs);
     }
     co_return std::string();
 }

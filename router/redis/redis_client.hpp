@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "router/redis/redis_error.hpp"
 #include "router/redis/redis_value.hpp"
 #include "router/redis_settings.hpp"
 #include "router/upstream.hpp"
@@ -42,9 +43,10 @@ class RedisClient {
     Task<RedisReply> ask_sentinel(const RedisAddress& sentinel, shm::Nanos deadline);
     Task<std::string> connect(const RedisAddress& address, shm::Nanos deadline);
     Task<RedisReply> exchange(const Commands& commands, shm::Nanos deadline);
-    Task<std::string> greet(const std::vector<Commands>& words, shm::Nanos deadline);
+    Task<std::string> greet(const std::vector<Commands>& words, const RedisNeeds& needs, shm::Nanos deadline);
     Task<std::string> follow(const RedisRedirect& redirect, shm::Nanos deadline);
     Upstream& upstream_for(const RedisAddress& address);
+    std::string refused(const RedisValue& error, const RedisNeeds& needs) const;
     void disconnect();
     void forget_server();
 

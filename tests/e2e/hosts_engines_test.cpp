@@ -62,7 +62,7 @@ TEST_CASE("a server that turns against its clients: the log says why, and it is 
                      "a password is needed",
                      {"CONFIG", "SET", "requirepass", ""}},
              Trouble{{"ACL", "SETUSER", "default", "-evalsha"},
-                     "the user needs EVALSHA",
+                     "the user needs ~{weir}:* +evalsha",
                      {"ACL", "SETUSER", "default", "+evalsha"}},
              Trouble{{"REPLICAOF", "127.0.0.1", nowhere},
                      "this is a replica",

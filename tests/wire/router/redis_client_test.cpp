@@ -147,6 +147,12 @@ TEST_CASE("passwords and databases") {
     settings.password = "other";
     CHECK(answers(Rig(settings).ask()));
     CHECK(Rig(settings).ask("{foreign}:").failure.find("NOPERM") != std::string::npos);
+    for (const char* missing : {"-evalsha", "-hset", "-time"}) {
+        CAPTURE(missing);
+        client.command({"ACL", "SETUSER", "weir", "+@all", missing});
+        const std::string failure = Rig(settings).ask().failure;
+        CHECK(failure.find("the user needs ~{weir}:* +evalsha") != std::string::npos);
+    }
 }
 
 TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
