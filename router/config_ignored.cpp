@@ -114,7 +114,9 @@ constexpr auto kParams = std::to_array<Ignored>({
 });
 
 constexpr auto kRouter = std::to_array<Ignored>({
-    {"cache_responses cache_kwargs caching_groups", kNoCache},
+    {"cache_responses caching_groups", kNoCache},
+    {"redis_startup_nodes redis_sentinel_nodes redis_service_name redis_sentinel_password",
+     "give it without redis_ in cache_kwargs, or in weir_settings.redis"},
     {"client_ttl", "connections are kept by weir_settings.upstream.idle_timeout_seconds"},
     {"polling_interval", "waiting requests are woken, they do not poll"},
     {"provider_budget_config fallback_budget_check", kNoSpend},

@@ -52,11 +52,17 @@ YAML::Node ConfigNode::find(const YAML::Node& map, const std::string& key, int d
 }
 
 ConfigNode ConfigNode::at(const std::string& key) const {
-    return {find(node_, key, 0), joined(path_, key), *run_};
+    return below(find(node_, key, 0), joined(path_, key));
 }
 
 ConfigNode ConfigNode::item(std::size_t index) const {
-    return {node_[index], fmt::format("{}[{}]", path_, index), *run_};
+    return below(node_[index], fmt::format("{}[{}]", path_, index));
+}
+
+ConfigNode ConfigNode::below(const YAML::Node& node, const std::string& path) const {
+    ConfigNode inner(node, path, *run_);
+    inner.line_ = line_;
+    return inner;
 }
 
 std::vector<std::pair<std::string, ConfigNode>> ConfigNode::members() const {
@@ -65,7 +71,7 @@ std::vector<std::pair<std::string, ConfigNode>> ConfigNode::members() const {
     for (const auto& entry : node_) {
         const std::string key = key_text(entry.first);
         if (key != kMerge)
-            list.emplace_back(key, ConfigNode(entry.second, joined(path_, key), *run_));
+            list.emplace_back(key, below(entry.second, joined(path_, key)));
     }
     return list;
 }
@@ -187,6 +193,31 @@ std::optional<std::string> ConfigNode::variable(const std::string& name) const {
     return std::nullopt;
 }
 
+ConfigNode ConfigNode::variable_place(const std::string& name) const {
+    const auto value = variable(name);
+    const bool said = value && !value->empty();
+    return {said ? YAML::Node(*value) : YAML::Node(YAML::NodeType::Undefined), "the variable " + name, *run_};
+}
+
+ConfigNode ConfigNode::unfolded() const {
+    if (!present() || !is_scalar()) return *this;
+    ConfigNode inner(YAML::Node(YAML::NodeType::Undefined), path_, *run_);
+    inner.line_ = line();
+    const auto text = resolved();
+    if (!text) return inner;
+    try {
+        inner.node_ = YAML::Load(*text);  // of which JSON is a part
+    } catch (const YAML::Exception&) {
+        error("is not JSON");
+    }
+    return inner;
+}
+
+int ConfigNode::line() const {
+    if (line_) return *line_;
+    return node_.IsDefined() ? node_.Mark().line + 1 : 0;
+}
+
 std::optional<std::string> ConfigNode::resolved() const {
     constexpr std::string_view prefix = "os.environ/";
     const std::string& raw = node_.Scalar();
@@ -198,8 +229,7 @@ std::optional<std::string> ConfigNode::resolved() const {
 }
 
 void ConfigNode::report(Problem::Severity severity, const std::string& message) const {
-    const int line = node_.IsDefined() ? node_.Mark().line + 1 : 0;
-    run_->problems.push_back({severity, line, path_, message});
+    run_->problems.push_back({severity, line(), path_, message});
 }
 
 }  // namespace weir::router

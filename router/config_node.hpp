@@ -81,6 +81,14 @@ class ConfigNode {
     /// A variable of the file or of the environment, if it is set.
     std::optional<std::string> variable(const std::string& name) const;
 
+    /// The same as a place of its own, so that it is read, and complained of, as settings are. One that is
+    /// set to nothing is missing, too.
+    ConfigNode variable_place(const std::string& name) const;
+
+    /// What a text holds that is itself JSON; anything but a text is itself. Missing, with a complaint that
+    /// does not repeat it, if it is no JSON.
+    ConfigNode unfolded() const;
+
     /// For messages: what is there instead.
     std::string found() const;
 
@@ -88,12 +96,15 @@ class ConfigNode {
     /// The scalar, or the environment's word for it: `os.environ/X` replaces a whole value.
     std::optional<std::string> resolved() const;
     YAML::Node find(const YAML::Node& map, const std::string& key, int depth) const;
+    ConfigNode below(const YAML::Node& node, const std::string& path) const;
+    int line() const;
     std::optional<double> number_of(double least, double most, bool whole_only) const;
     void report(Problem::Severity severity, const std::string& message) const;
 
     YAML::Node node_;
     std::string path_;
     ConfigRun* run_;
+    std::optional<int> line_;  // of the text that this was unfolded from; else the node knows
 };
 
 }  // namespace weir::router

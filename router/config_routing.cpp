@@ -42,7 +42,8 @@ constexpr auto kRouterKeys = std::to_array<std::string_view>({"routing_strategy"
                                                               "redis_password",
                                                               "redis_username",
                                                               "redis_db",
-                                                              "redis_ssl"});
+                                                              "redis_ssl",
+                                                              "cache_kwargs"});
 
 constexpr auto kLitellmKeys = std::to_array<std::string_view>(
     {"request_timeout", "num_retries", "fallbacks", "default_fallbacks", "max_fallbacks",

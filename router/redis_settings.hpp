@@ -14,6 +14,8 @@ namespace weir::router {
 struct RedisAddress {
     std::string host;
     std::uint16_t port = 6379;
+
+    bool operator==(const RedisAddress&) const = default;
 };
 
 struct RedisSettings {

@@ -229,6 +229,7 @@ weir_settings:
              dns_ttl_seconds: 3, ca_file: /x}
   clients: {max_connections: 7, max_head_bytes: 2048, idle_timeout_seconds: 1, head_timeout_seconds: 2,
             body_timeout_seconds: 3, write_timeout_seconds: 4, half_closed_timeout_seconds: 5}
+  redis: {host: h}
   fail_mode: closed
   expected_hosts: 3
   drain_seconds: 5
@@ -324,7 +325,7 @@ model_list:
   - model_name: c
 router_settings: {routing_strategy: fastest, num_retries: [1], enable_pre_call_checks: perhaps}
 general_settings: []
-weir_settings: {window_seconds: -1, fail_mode: sometimes}
+weir_settings: {window_seconds: -1, fail_mode: sometimes, expected_hosts: 1, redis: {host: h}}
 )");
     CHECK_FALSE(loaded.ok());
     Lines paths;
