@@ -96,7 +96,10 @@ Outcome Search::ask(shm::Nanos now) {
     now_ = now;
     caller_refused_ = false;
     lacks_lease_ = false;
-    if (router_.coordination_) router_.coordination_->check(now);
+    if (router_.coordination_) {
+        router_.coordination_->check(now);
+        grants_seen_ = router_.coordination_->grants();
+    }
     const auto asked = candidates(now);
     if (asked.untagged) {
         refuse(wrong_tags(group_->name), false);
@@ -150,7 +153,7 @@ Task<Outcome> Search::wait_for_lease() {
             wanted.clear();
             for (const shm::Shortage& limit : account_.shared_limits(*short_at_)) wanted.emplace_back(limit);
         }
-        const bool raised = co_await coordination.wait_for_more(deadline);
+        const bool raised = co_await coordination.wait_for_more(grants_seen_, deadline);
         const shm::Nanos now = shm::now();
         waited_for_lease_ = now - from;
         if (!raised) co_return kRefused;

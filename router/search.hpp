@@ -105,6 +105,7 @@ class Search final : private Guest {
     shm::Shortage shortage_;  // of the latest refusal
     Deployment* short_at_ = nullptr;  // likewise
     shm::Nanos now_{};
+    std::uint64_t grants_seen_ = 0;  // raised leases, before the latest refusal
     shm::Nanos waited_{};
     shm::Nanos waited_for_lease_{};  // in all, of what a request may
 };

@@ -22,12 +22,6 @@ constexpr std::chrono::milliseconds kLookEvery{1};
 /// The coordinator's number at the doorbell. Where that does not ring, it finds out by itself a little later.
 constexpr std::uint32_t kCoordinatorsBell = 0;
 
-/// A limit's name in the store. Lengths come first, for names may hold anything.
-std::string key_of(const shm::SharedLimit& limit) {
-    return fmt::format("{}:{}:{}:{}:{}:{}", limit.scope.size(), limit.scope, limit.name.size(), limit.name,
-                       static_cast<unsigned>(limit.unit), limit.window / std::chrono::milliseconds(1));
-}
-
 std::uint64_t random_number(std::uint64_t below) {
     return random_seed() % below;
 }
@@ -37,11 +31,11 @@ std::uint64_t random_number(std::uint64_t below) {
 /// One request, or many, that wait for more.
 struct Coordination::Waiting {
     Timer timer;
-    bool raised = false;
+    std::uint64_t seen;  // raises that it has known of when it found too little
 };
 
 /// The coordinator's work: a LeaseHost, and what it needs of the world.
-class Coordination::Coordinator final : public LeaseAccess {
+class Coordination::Coordinator {
  public:
     Coordinator(Coordination& owner, const LeaseRules& rules)
         : owner_(owner),
@@ -50,39 +44,17 @@ class Coordination::Coordinator final : public LeaseAccess {
           pulse_(owner.io_),
           client_(owner.io_, pulse_, settings_),
           timer_(owner.io_),
-          host_(rules, *this, owner.board_.contact(), shm::now()) {
+          leases_(owner.board_),
+          host_(rules, leases_, owner.board_.contact(), shm::now()) {
+        leases_.serve(host_);
         pulse_.start();
-    }
-
-    shm::LeaseReading read(std::size_t limit, shm::Nanos now) override {
-        return owner_.board_.read(limits_[limit], now);
-    }
-    void set_lease(std::size_t limit, shm::Units lease, shm::Nanos now) override {
-        owner_.board_.set_lease(limits_[limit], lease, now);
-    }
-    void set_barren(std::size_t limit, shm::Nanos until) override {
-        owner_.board_.set_barren(limits_[limit], until);
-    }
-    void raised() override {
-        owner_.board_.count_grant();
-        owner_.look_at_grants();
-    }
-
-    void set_limits(std::vector<shm::SharedLimit> limits) {
-        limits_ = std::move(limits);
-        std::vector<LeaseSubject> subjects;
-        for (std::size_t i = 0; i < limits_.size(); ++i) {
-            subjects.push_back({i, key_of(limits_[i]), limits_[i].window, fresh_});
-        }
-        fresh_ = true;
-        host_.set_subjects(std::move(subjects));
     }
 
     /// Until the coordination ends. `self` keeps it alive meanwhile.
     static Task<void> run(std::shared_ptr<Coordinator> self, std::shared_ptr<Coordination*> owner) {
         while (*owner && (*owner)->running_) {
             const shm::Nanos now = shm::now();
-            self->look_for_limits();
+            if (self->leases_.look_for_limits()) self->host_.set_subjects(self->leases_.subjects());
             auto beat = self->host_.poll(now, 1 + random_number(9'000'000'000'000));
             self->publish();
             if (!beat) {
@@ -104,18 +76,13 @@ class Coordination::Coordinator final : public LeaseAccess {
     const LeaseHost& host() const noexcept { return host_; }
 
  private:
-    /// Only between two beats, for an answer goes by the numbers of its beat.
-    void look_for_limits() {
-        const std::uint64_t version = owner_.board_.version();
-        if (version == version_) return;
-        version_ = version;
-        set_limits(owner_.board_.limits());
-    }
-
     void publish() {
         const shm::LeaseMode before = owner_.board_.mode();
-        owner_.board_.set_contact(host_.contact());
-        owner_.update_guard();
+        publish_contact(owner_.board_, host_.contact());
+        if (leases_.take_raised()) {
+            owner_.board_.count_grant();
+            owner_.look_at_grants();
+        }
         const shm::LeaseMode mode = host_.contact().mode;
         if (mode == said_ && mode == before) return;
         if (mode != said_) {
@@ -154,10 +121,8 @@ class Coordination::Coordinator final : public LeaseAccess {
     Pulse pulse_;
     RedisClient client_;
     Timer timer_;
-    std::vector<shm::SharedLimit> limits_;
+    SegmentLeases leases_;
     LeaseHost host_;
-    std::uint64_t version_ = ~std::uint64_t{0};
-    bool fresh_ = false;  // whether a limit that turns up is a new one: not the first time
     shm::LeaseMode said_ = shm::LeaseMode::local;
     bool said_hosts_ = false;
     std::string failure_;
@@ -224,11 +189,6 @@ void Coordination::wake() {
     if (coordinator_) coordinator_->wake();
 }
 
-void Coordination::update_guard() noexcept {
-    const shm::LeaseContact contact = board_.contact();
-    board_.set_guard(contact.mode == shm::LeaseMode::shared ? contact.until : shm::Nanos(0));
-}
-
 /// The lease has run out, and the coordinator has not seen to it: it hangs, or has just died. Leases are
 /// lowered here and now; to raise them again, where the fail mode allows that, is the coordinator's affair.
 void Coordination::fall_back(shm::Nanos now) {
@@ -243,20 +203,20 @@ void Coordination::fall_back(shm::Nanos now) {
             board_.lower_lease(limit, lease, now);
         }
     }
-    update_guard();
+    publish_guard(board_, board_.contact());
     wake();
 }
 
-Task<bool> Coordination::wait_for_more(shm::Nanos deadline) {
-    Waiting waiting{Timer(io_)};
+Task<bool> Coordination::wait_for_more(std::uint64_t seen, shm::Nanos deadline) {
+    Waiting waiting{Timer(io_), seen};
     waiting.timer.expires_at(Timer::time_point(deadline));
     waiting_.push_back(&waiting);
-    grants_seen_ = waiting_.size() == 1 ? board_.grants() : grants_seen_;
     ring();
     watch_grants();
-    co_await waiting.timer.async_wait(kAwait);
+    if (grants() == seen) co_await waiting.timer.async_wait(kAwait);
     std::erase(waiting_, &waiting);
-    co_return waiting.raised;
+    // Also what was raised in the last moment before the deadline, and has not been looked at yet.
+    co_return grants() != seen;
 }
 
 void Coordination::ring() {
@@ -283,12 +243,9 @@ void Coordination::watch_grants() {
 }
 
 void Coordination::look_at_grants() {
-    const std::uint64_t grants = board_.grants();
-    if (grants == grants_seen_) return;
-    grants_seen_ = grants;
+    const std::uint64_t grants = this->grants();
     for (Waiting* waiting : waiting_) {
-        waiting->raised = true;
-        waiting->timer.cancel();
+        if (waiting->seen != grants) waiting->timer.cancel();
     }
 }
 

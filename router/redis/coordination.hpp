@@ -17,6 +17,7 @@
 #include "router/pulse.hpp"
 #include "router/redis/lease_host.hpp"
 #include "router/redis/redis_client.hpp"
+#include "router/redis/segment_leases.hpp"
 #include "shm/lease.hpp"
 
 namespace weir::router {
@@ -40,9 +41,12 @@ class Coordination {
         if (guard != shm::Nanos(0) && now >= guard) fall_back(now);
     }
 
-    /// Waits until leases have been raised, or `deadline`; wakes the coordinator first. False at the
-    /// deadline.
-    Task<bool> wait_for_more(shm::Nanos deadline);
+    /// Counts raised leases. To be read before a decision that may have to wait for more.
+    std::uint64_t grants() const noexcept { return board_.grants(); }
+
+    /// Waits until leases have been raised since grants() was `seen`, or `deadline`; wakes the coordinator
+    /// first. False if there have been none.
+    Task<bool> wait_for_more(std::uint64_t seen, shm::Nanos deadline);
 
     shm::LeaseMode mode() const noexcept { return board_.mode(); }
     shm::Nanos patience() const noexcept { return settings_.redis.wait; }
@@ -55,7 +59,6 @@ class Coordination {
     void beat(shm::Nanos now);
     void lead();
     void fall_back(shm::Nanos now);
-    void update_guard() noexcept;
     void ring();
     void wake();
     void watch_grants();
@@ -72,7 +75,6 @@ class Coordination {
     std::vector<Waiting*> waiting_;
     Timer grants_timer_;
     bool watching_ = false;
-    std::uint64_t grants_seen_ = 0;
     shm::Nanos next_election_{};
     std::shared_ptr<Coordination*> self_;  // null once it is gone
 };
