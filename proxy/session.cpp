@@ -237,6 +237,9 @@ Task<void> Session::forward(const Route& route, const Identity& identity) {
     if (!facts || !heed_head(*facts, error)) co_return co_await write(to_answer(error));
     served_.bytes_in = intake_.body().size();
     facts->model = Keys::resolve(identity, route.model.empty() ? facts->model : route.model);
+    if (facts->own_fallbacks) {
+        rename(*facts->own_fallbacks, [&](std::string_view name) { return Keys::resolve(identity, name); });
+    }
     served_.model = facts->model;
 
     router::Request request;

@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include <utility>
+
 namespace weir::router {
 namespace {
 
@@ -94,6 +96,23 @@ FallbackRules with_own(const FallbackRules& rules, const OwnFallbacks& own) {
     if (own.max_fallbacks) mine.max_fallbacks = *own.max_fallbacks;
     if (own.disabled) mine.max_fallbacks = 0;
     return mine;
+}
+
+void rename(OwnFallbacks& own, const std::function<std::string_view(std::string_view name)>& meaning) {
+    const auto rename_all = [&](std::vector<std::string>& names) {
+        for (std::string& name : names) name = std::string(meaning(name));
+    };
+    rename_all(own.anyhow);
+    for (auto* lists : {&own.fallbacks, &own.context_window, &own.content_policy}) {
+        if (!*lists) continue;
+        FallbackLists renamed;
+        for (auto& [group, names] : **lists) {
+            rename_all(names);
+            auto& list = renamed[std::string(meaning(group))];  // two names may mean the same
+            list.insert(list.end(), names.begin(), names.end());
+        }
+        **lists = std::move(renamed);
+    }
 }
 
 std::vector<std::string_view> named_in(const OwnFallbacks& own) {

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,9 @@ bool read_fallbacks(std::string_view json, std::vector<std::string>& anyhow, Fal
 
 /// The rules of a request with `own`.
 FallbackRules with_own(const FallbackRules& rules, const OwnFallbacks& own);
+
+/// Puts what `meaning` says in the place of each name: of where `own` leads, and of whose lists it has.
+void rename(OwnFallbacks& own, const std::function<std::string_view(std::string_view name)>& meaning);
 
 /// All names that `own` leads to. Views into it.
 std::vector<std::string_view> named_in(const OwnFallbacks& own);

@@ -83,3 +83,13 @@ TEST_CASE("what a request says about its fallbacks goes before the configuration
     own.disabled = true;
     CHECK(list(Kind::server_error).empty());
 }
+
+TEST_CASE("names that mean others are put by, of groups and of what they fall back to") {
+    OwnFallbacks mine;
+    mine.anyhow = {"fast", "b"};
+    mine.fallbacks = FallbackLists{{"a", {"fast"}}, {"quick", {"c"}}, {"*", {"b"}}};
+    rename(mine, [](std::string_view name) { return name == "fast" || name == "quick" ? "a" : name; });
+    CHECK(mine.anyhow == Names{"a", "b"});
+    CHECK(mine.fallbacks == FallbackLists{{"a", {"a", "c"}}, {"*", {"b"}}});
+    CHECK_FALSE(mine.context_window.has_value());
+}

@@ -81,6 +81,24 @@ inline constexpr const char* kChat =
 inline constexpr const char* kStream =
     R"({"model":"gpt","stream":true,"messages":[{"role":"user","content":"hello"}]})";
 
+/// The header line that presents a key.
+inline std::string bearer(const std::string& key) {
+    return "authorization: Bearer " + key + "\r\n";
+}
+
+/// kConfig with `deployment` among the parameters of its deployment, and `settings` of Weir's.
+inline std::string configured(const std::string& deployment, const std::string& settings) {
+    std::string text = kConfig;
+    const std::string place = "api_key: sk-upstream";
+    text.replace(text.find(place), place.size(), place + deployment);
+    return text + settings;
+}
+
+/// The answer to a chat of that key.
+inline RawAnswer ask(Proxy& proxy, const std::string& key, const std::string& body = kChat) {
+    return proxy.client().post("/v1/chat/completions", body, bearer(key));
+}
+
 /// `body` is an error in OpenAI's shape; its message.
 inline std::string error_message(const std::string& body) {
     const Json json = Json::parse(body, nullptr, false);
