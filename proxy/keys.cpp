@@ -210,4 +210,11 @@ std::size_t Keys::DigestHash::operator()(const Digest& digest) const noexcept {
     return bits;
 }
 
+std::optional<router::Problem> open_door(const router::RouterConfig& config) {
+    if (!config.master_key.empty() || !config.weir.keys.empty()) return std::nullopt;
+    return router::Problem{router::Problem::Severity::warning, 0, "general_settings.master_key",
+                           "neither this nor a key in weir_settings.keys is set: whoever reaches the proxy "
+                           "may use it"};
+}
+
 }  // namespace weir::proxy

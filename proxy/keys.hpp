@@ -100,4 +100,7 @@ class Keys {
     Identity anybody_{"anonymous", nullptr, {}, {}};
 };
 
+/// What is to be said of a configuration by which nobody is asked for a key; nothing where one is.
+std::optional<router::Problem> open_door(const router::RouterConfig& config);
+
 }  // namespace weir::proxy

@@ -9,6 +9,7 @@
 #include "proxy/asker.hpp"
 #include "proxy/command_line.hpp"
 #include "proxy/config_check.hpp"
+#include "proxy/keys.hpp"
 #include "proxy/log.hpp"
 #include "proxy/service_manager.hpp"
 #include "proxy/supervisor.hpp"
@@ -32,10 +33,12 @@ void raise_descriptor_limit() {
 
 /// What `weir-proxy check` does.
 int check(const proxy::Options& options) {
-    const auto loaded = proxy::load(options);
+    auto loaded = proxy::load(options);
     const auto limits =
         loaded.ok() ? proxy::effective_limits(loaded.config) : std::vector<proxy::EffectiveLimit>();
     if (options.json) {
+        const auto open = loaded.ok() ? proxy::open_door(loaded.config) : std::nullopt;
+        if (open) loaded.problems.push_back(*open);
         fmt::print("{}", proxy::limits_json(limits, loaded.problems));
     } else if (proxy::report_problems(loaded, options)) {
         fmt::print("{}", proxy::limits_table(limits));

@@ -31,6 +31,13 @@ std::uint64_t requests_most(const Options& options) {
     return least + router::random_seed() % (options.max_requests_jitter + 1);
 }
 
+/// Whether who listens there is reached by this host alone.
+bool is_loopback(const std::string& host) {
+    router::ErrorCode is_name;
+    const auto address = router::asio::ip::make_address(host, is_name);
+    return is_name ? host == "localhost" : address.is_loopback();
+}
+
 }  // namespace
 
 Worker::Worker(const Options& options, const router::RouterConfig& config, int listening,
@@ -123,6 +130,11 @@ void Worker::drain() {
 bool report_problems(const router::LoadedConfig& loaded, const Options& options) {
     for (const auto& problem : loaded.problems) {
         fmt::print(stderr, "{}\n", router::to_string(problem, config_name(options)));
+    }
+    const auto open = loaded.ok() ? open_door(loaded.config) : std::nullopt;
+    if (open) {
+        log(is_loopback(options.host) ? LogLevel::info : LogLevel::warning,
+            fmt::format("{}: {}", open->path, open->message));
     }
     return loaded.ok();
 }

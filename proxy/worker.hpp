@@ -46,7 +46,8 @@ class Worker {
     shm::Nanos drain_until_{};
 };
 
-/// Prints what there is to say about a configuration; false if it cannot be used.
+/// Prints what there is to say about a configuration; false if it cannot be used. That nobody is asked for a
+/// key is worth a warning where others than this host can reach the proxy.
 bool report_problems(const router::LoadedConfig& loaded, const Options& options);
 
 /// The certificates to speak TLS with; null if there are none. Throws std::runtime_error that names

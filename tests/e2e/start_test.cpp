@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <string>
+#include <vector>
 
 #include "tests/e2e/site.hpp"
 #include "tests/support/http.hpp"
@@ -103,6 +105,35 @@ TEST_CASE("an unknown setting is a warning with its path, and the proxy starts")
     CHECK(fetch(port, "GET", "/health/liveliness").status == 200);
     CHECK(fetch(port, "GET", "/health/readiness").status == 200);
     CHECK(proxy.stop() == 0);
+}
+
+TEST_CASE("a proxy that asks nobody for a key says so once, and the louder the more can reach it") {
+    const ScratchSegment segment;
+    const ScratchFolder folder;
+    const std::string file = folder.write("config.yaml", small_config(segment));
+    const std::string said = "general_settings.master_key: ";
+    const auto errors_of = [&](const std::vector<std::string>& options) {
+        std::vector<std::string> line = {"weir-proxy", "--config", file, "--port", "0"};
+        line.insert(line.end(), options.begin(), options.end());
+        Program proxy(line);
+        fetch(proxy.port(), "GET", "/health/liveliness");
+        CHECK(proxy.stop() == 0);
+        return proxy.errors();
+    };
+    const std::string open = errors_of({"--num_workers", "2"});
+    REQUIRE(has(open, said));
+    CHECK(open.find(said) == open.rfind(said));
+    CHECK_FALSE(has(errors_of({"--host", "127.0.0.1"}), said));
+    CHECK_FALSE(has(errors_of({"--host", "localhost"}), said));
+    CHECK(has(errors_of({"--host", "127.0.0.1", "--log_level", "info"}), said));
+    const Finished checked = run({"weir-proxy", "check", "--config", file});
+    CHECK(checked.status == 0);
+    CHECK(has(checked.errors, said));
+    const Finished json = run({"weir-proxy", "check", "--json", "--config", file});
+    CHECK(has(json.output, R"("general_settings.master_key")"));
+    const std::string closed =
+        folder.write("closed.yaml", small_config(segment, ", keys: [{name: a, key: sk-a}]"));
+    CHECK_FALSE(has(run({"weir-proxy", "check", "--config", closed}).errors, said));
 }
 
 TEST_CASE("a port that is taken ends the proxy with 3 and is named") {

@@ -215,3 +215,12 @@ TEST_CASE("a pattern allows groups, and what a wildcard group takes, but no grou
     CHECK(f.denied("sk-all", {"openai/o3", "openai/*"}) == "");
     CHECK(f.denied("sk-all", {"anthropic/x", "*"}) != "");
 }
+
+TEST_CASE("a configuration without any key is an open door, and one key closes it") {
+    const auto open = [](const std::string& weir, const std::string& general) {
+        return open_door(Fixture::parse(weir, general)).has_value();
+    };
+    CHECK(open("", "{}"));
+    CHECK_FALSE(open("", "{master_key: sk-master}"));
+    CHECK_FALSE(open("keys: [{name: a, key: sk-a, blocked: true}]", "{}"));
+}
