@@ -12,7 +12,7 @@
 namespace weir::router {
 namespace {
 
-/// How often a process that does not coordinate looks whether the place has become free.
+/// How often a process looks whether the coordinator's place has become free, or its holder does nothing.
 constexpr shm::Nanos kElectEvery = std::chrono::milliseconds(200);
 
 /// Who waits for a lease looks this often whether there is one, unless the coordinator is in the same
@@ -79,10 +79,7 @@ class Coordination::Coordinator {
     void publish() {
         const shm::LeaseMode before = owner_.board_.mode();
         publish_contact(owner_.board_, host_.contact());
-        if (leases_.take_raised()) {
-            owner_.board_.count_grant();
-            owner_.look_at_grants();
-        }
+        if (leases_.take_raised()) owner_.tell_raised();
         const shm::LeaseMode mode = host_.contact().mode;
         if (mode == said_ && mode == before) return;
         if (mode != said_) {
@@ -134,6 +131,7 @@ Coordination::Coordination(asio::io_context& io, Pulse& pulse, const shm::Segmen
       settings_(settings),
       segment_name_(segment.name()),
       board_(segment),
+      watch_(board_, {settings.fail_mode, settings.expected_hosts, settings.redis.lease}),
       bell_(io, segment.name(), [this] { wake(); }),
       grants_timer_(io),
       self_(std::make_shared<Coordination*>(this)) {
@@ -162,9 +160,10 @@ void Coordination::stop() noexcept {
 void Coordination::beat(shm::Nanos now) {
     if (!running_) return;
     check(now);
-    if (leads() || now < next_election_) return;
+    if (now < next_election_) return;
     next_election_ = now + kElectEvery;
-    if (board_.lead()) lead();
+    if (!leads() && board_.lead()) lead();
+    if (watch_.look(now)) tell_raised();
 }
 
 /// This process is the coordinator now.
@@ -189,22 +188,10 @@ void Coordination::wake() {
     if (coordinator_) coordinator_->wake();
 }
 
-/// The lease has run out, and the coordinator has not seen to it: it hangs, or has just died. Leases are
-/// lowered here and now; to raise them again, where the fail mode allows that, is the coordinator's affair.
-void Coordination::fall_back(shm::Nanos now) {
-    const shm::LeaseContact contact = board_.contact();
-    if (contact.mode == shm::LeaseMode::shared && now >= contact.until) {
-        board_.set_mode(mode_without_contact(settings_.fail_mode));
-        const std::uint64_t hosts = std::max<std::uint64_t>(settings_.expected_hosts, contact.hosts);
-        for (const shm::SharedLimit& limit : board_.limits()) {
-            const shm::LeaseReading reading = board_.read(limit, now);
-            const shm::Units lease =
-                lease_without_contact(settings_.fail_mode, reading.lease, reading.full, hosts, false);
-            board_.lower_lease(limit, lease, now);
-        }
-    }
-    publish_guard(board_, board_.contact());
-    wake();
+/// Leases have been raised, or whoever waits is to look again for another reason.
+void Coordination::tell_raised() {
+    board_.count_grant();
+    look_at_grants();
 }
 
 Task<bool> Coordination::wait_for_more(std::uint64_t seen, shm::Nanos deadline) {

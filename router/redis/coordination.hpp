@@ -16,6 +16,7 @@
 #include "router/net.hpp"
 #include "router/pulse.hpp"
 #include "router/redis/lease_host.hpp"
+#include "router/redis/lease_watch.hpp"
 #include "router/redis/redis_client.hpp"
 #include "router/redis/segment_leases.hpp"
 #include "shm/lease.hpp"
@@ -37,8 +38,7 @@ class Coordination {
 
     /// To be called before each decision: nobody is admitted by a lease that has run out. Costs one load.
     void check(shm::Nanos now) {
-        const shm::Nanos guard = board_.guard();
-        if (guard != shm::Nanos(0) && now >= guard) fall_back(now);
+        if (watch_.check(now)) wake();
     }
 
     /// Counts raised leases. To be read before a decision that may have to wait for more.
@@ -58,7 +58,7 @@ class Coordination {
 
     void beat(shm::Nanos now);
     void lead();
-    void fall_back(shm::Nanos now);
+    void tell_raised();
     void ring();
     void wake();
     void watch_grants();
@@ -69,6 +69,7 @@ class Coordination {
     const WeirSettings& settings_;
     std::string segment_name_;
     shm::LeaseBoard board_;
+    LeaseWatch watch_;
     bool running_ = false;
     std::shared_ptr<Coordinator> coordinator_;  // if this process is the one
     Doorbell bell_;

@@ -182,3 +182,32 @@ TEST_CASE("one host is cut off, the other not: in mode closed no window is overf
     }
     CHECK(hosts.fullest() <= 100);
 }
+
+TEST_CASE("the process that talks to the store is stopped, and the others take what the fail mode allows") {
+    if (no_redis()) return;
+    const RedisServer redis;
+    const std::string mode = GENERATE("share", "open");
+    Hosts::Options options = two_hosts(redis.port(), mode);
+    Hosts hosts(options);
+    Program& other = hosts.site().start_proxy(0, hosts.segment(0));
+    const auto ask = [&] {
+        return fetch(other.port(), "POST", "/v1/chat/completions", kQuestion, kCaller);
+    };
+    REQUIRE(ask().status == 200);
+    hosts.proxy(0).signal(SIGSTOP);
+    // Until then the host has its old leases, of a request or two. In mode share that takes as long as the
+    // other host may have a lease of before, or use of it in its window.
+    std::uint64_t admitted = 0;
+    REQUIRE(wait_until([&] {
+        for (admitted = 0; admitted < 1000 && ask().status == 200;) ++admitted;
+        return admitted > 10;
+    }));
+    CHECK(ask().field("x-weir-limit-mode") == mode);
+    // Both upstreams' limits, or half of them.
+    const std::uint64_t whole = mode == "open" ? 200 : 100;
+    CHECK(admitted >= whole - 4);
+    CHECK(hosts.fullest() <= whole / 2);
+    hosts.proxy(0).signal(SIGCONT);
+    hosts.wait_for_mode("shared");
+    CHECK(wait_until([&] { return ask().status == 200; }));
+}
