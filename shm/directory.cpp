@@ -63,7 +63,11 @@ std::optional<Found> find(const TableView& table, const NameKey& key) noexcept {
 
 std::optional<NameKey> read_identity(const TableView& table, std::uint32_t record) noexcept {
     const std::uint64_t life = table.life(record).load(kAcquire);  // ORDER(life): as in find
-    if (Life::state_of(life) != Life::live) return std::nullopt;
+    // What is being looked at for eviction has its name still.
+    const auto named = [](std::uint64_t word) {
+        return Life::state_of(word) == Life::live || Life::state_of(word) == Life::checking;
+    };
+    if (!named(life)) return std::nullopt;
     const Word* words = table.identity(record);
     NameKey key;
     key.hash = words[0].load(kAcquire);    // ORDER(identity): as in same_name
@@ -72,7 +76,8 @@ std::optional<NameKey> read_identity(const TableView& table, std::uint32_t recor
     for (std::size_t i = 0; i < std::min(table.text_words, NameKey::kWordsMax); ++i) {
         key.text[i] = words[kIdentityHead + i].load(kAcquire);  // ORDER(identity)
     }
-    if (table.life(record).load(kRelaxed) != life) return std::nullopt;  // ORDER(life): as in find
+    const std::uint64_t after = table.life(record).load(kRelaxed);  // ORDER(life): as in find
+    if (!named(after) || Life::generation_of(after) != Life::generation_of(life)) return std::nullopt;
     return key;
 }
 

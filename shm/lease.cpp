@@ -22,11 +22,12 @@ void put(Word& word, Nanos time) noexcept {
     word.store(static_cast<std::uint64_t>(time.count()), kRelaxed);  // ORDER(lease)
 }
 
+/// Also while it is being looked at for eviction: should it be in use after all, its lease holds as before.
 bool lives(const SharedLimit& limit) noexcept {
     if (limit.window != Nanos(0)) {
-        return limit.limiter && still_lives(*limit.limiter.record, limit.limiter.generation);
+        return limit.limiter && same_life(*limit.limiter.record, limit.limiter.generation);
     }
-    return lives(limit.gauge);
+    return limit.gauge && same_life(*limit.gauge.record, limit.gauge.generation);
 }
 
 LeaseWords& words_of(const SharedLimit& limit) noexcept {
@@ -161,7 +162,8 @@ std::vector<SharedLimit> LeaseBoard::limits() const {
             const std::uint64_t life =
                 table.life(index).load(std::memory_order_acquire);  // ORDER(life): before the name
             const auto key = read_identity(table, index);
-            if (key) add(index, life, text_of(*key, table.text_words));
+            const std::uint64_t handle = Life::pack(Life::generation_of(life), Life::live);
+            if (key) add(index, handle, text_of(*key, table.text_words));
         }
     };
     visit(Table::windows, [&](std::uint32_t index, std::uint64_t life, NameText text) {

@@ -9,6 +9,9 @@ namespace {
 /// A beat has no more reports than this, so that the store is not held up.
 constexpr std::size_t kReportsMax = 500;
 
+/// Instead of an entry's number: the limit is gone.
+constexpr std::size_t kDeparted = ~std::size_t{0};
+
 /// With so few limits every beat reports all that are in use, which makes each beat a renewal.
 constexpr std::size_t kFew = 64;
 
@@ -17,6 +20,10 @@ constexpr shm::Nanos kBarredBeyond = std::chrono::seconds(2);
 
 constexpr shm::Nanos kBackoffLeast = std::chrono::milliseconds(50);
 constexpr shm::Nanos kLookEvery = std::chrono::milliseconds(100);
+
+bool is_farewell(const LeaseReport& report) noexcept {
+    return report.limit == kDeparted;
+}
 
 /// Whether a coordinator can go on where another has stopped: with its lease; or without contact, if the
 /// break was so short that the others cannot have regained contact and leases meanwhile.
@@ -56,7 +63,9 @@ LeaseHost::LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::Le
       resting_(!goes_on(contact, now, rules.timing)),
       // A host that was not there when the others lost contact reckons that they have only just done so.
       lost_at_(resting_ ? std::max(contact.until, now + rules.timing.first_contact) : contact.until),
-      renew_at_(now) {
+      renew_at_(now),
+      // A predecessor may have been charged for limits that are gone, or that nobody uses any more.
+      owes_registration_(contact.incarnation != 0) {
     // What a predecessor has sent and not heard of may still be on its way.
     contact_.sent = std::max(contact_.sent, contact_.sequence);
 }
@@ -70,17 +79,28 @@ void LeaseHost::set_subjects(std::vector<LeaseSubject> subjects) {
     for (Entry& entry : entries_) known.emplace(entry.subject.key, &entry);
     std::vector<Entry> entries;
     entries.reserve(subjects.size());
+    const auto take = [&](const std::string& key) -> Entry* {
+        const auto found = known.find(key);
+        if (found == known.end()) return nullptr;
+        Entry* entry = found->second;
+        known.erase(found);
+        return entry;
+    };
     for (LeaseSubject& subject : subjects) {
-        const auto old = known.find(subject.key);
-        if (old != known.end()) {
-            entries.push_back({std::move(subject), old->second->limit});
+        if (const Entry* old = take(subject.key)) {
+            entries.push_back({std::move(subject), old->limit, old->told});
         } else {
             const LeaseLimit limit(subject.window, rules_.timing.patience, subject.fresh);
             entries.push_back({std::move(subject), limit});
         }
     }
+    for (const auto& [key, entry] : known) {
+        if (!entry->limit.charged_for()) continue;
+        departed_.push_back(entry->limit.farewell());
+        departed_.back().limit = kDeparted;
+        departed_.back().key = key;
+    }
     entries_ = std::move(entries);
-    registered_ = 0;   // a registration that is under way begins again
     pending_.reset();  // the answer to a beat counts reports of the old list: it is as if it were lost
 }
 
@@ -93,8 +113,8 @@ std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
         lost_at_ = contact_.until;
         lose_contact(now);
     }
-    // A beat that is under way says what the host holds, and is not to be outrun.
-    if (!resting_ && !pending_ && contact_.mode > shm::LeaseMode::shared) settle(now);
+    // What a beat that is under way says the host holds, or a registration has said, is not to be outrun.
+    if (!resting_ && !pending_ && !told_some_ && contact_.mode > shm::LeaseMode::shared) settle(now);
     if (pending_ || !time_to_send(now)) return std::nullopt;
     pending_ = make_beat(now, nonce);
     sent_at_ = now;
@@ -158,9 +178,18 @@ void LeaseHost::settle(shm::Nanos now) {
 
 bool LeaseHost::time_to_send(shm::Nanos now) const {
     if (now < retry_at_) return false;
-    if (registering_ || now >= renew_at_) return true;
+    if (registering_ || now >= renew_at_ || !departed_.empty()) return true;
     return std::any_of(entries_.begin(), entries_.end(),
                        [now](const Entry& entry) { return entry.limit.due(now); });
+}
+
+/// Everything that the host holds is told anew, and what is not told the store forgets.
+void LeaseHost::begin_registration() {
+    registering_ = owes_registration_ = true;
+    told_some_ = false;
+    epoch_ = 0;
+    for (Entry& entry : entries_) entry.told = false;
+    departed_.clear();
 }
 
 Beat LeaseHost::make_beat(shm::Nanos now, std::uint64_t nonce) {
@@ -169,6 +198,8 @@ Beat LeaseHost::make_beat(shm::Nanos now, std::uint64_t nonce) {
     beat.host = rules_.host;
     beat.claimed = contact_.incarnation;
     beat.sequence = ++contact_.sent;
+    if (registering_ && epoch_ == 0) epoch_ = beat.sequence;
+    beat.epoch = epoch_;
     beat.acked = contact_.sequence;
     beat.silence_ms = ms(now - contact_.answered);
     beat.nonce = nonce;
@@ -177,19 +208,29 @@ Beat LeaseHost::make_beat(shm::Nanos now, std::uint64_t nonce) {
     beat.lease_ms = ms(rules_.timing.lease);
     beat.margin_ms = ms(rules_.timing.margin);
     beat.hosts_expected = hosts();
-    const bool all = registering_ || now >= renew_at_ || entries_.size() <= kFew;
-    for (std::size_t i = registering_ ? registered_ : 0; i < entries_.size(); ++i) {
+    add_reports(beat, now);
+    return beat;
+}
+
+/// Goes on where the last beat had to stop, so that everybody's turn comes.
+void LeaseHost::add_reports(Beat& beat, shm::Nanos now) {
+    const std::size_t departed = std::min(departed_.size(), kReportsMax);
+    beat.reports.assign(departed_.begin(), departed_.begin() + static_cast<std::ptrdiff_t>(departed));
+    const bool all = registering_ || entries_.size() <= kFew;
+    const std::size_t first = next_entry_;
+    for (std::size_t n = 0; n < entries_.size(); ++n) {
+        const std::size_t i = (first + n) % entries_.size();
         const Entry& entry = entries_[i];
-        if (!entry.limit.active() || !(all || entry.limit.due(now))) continue;
+        if (!entry.limit.active() || !(all || entry.limit.due(now)) || (registering_ && entry.told)) continue;
         if (beat.reports.size() == kReportsMax) {
             beat.more = registering_;
+            next_entry_ = i;
             break;
         }
         beat.reports.push_back(entry.limit.report());
         beat.reports.back().limit = i;
         beat.reports.back().key = entry.subject.key;
     }
-    return beat;
 }
 
 bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
@@ -207,18 +248,20 @@ bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
         case BeatAnswer::Status::unknown:
             if (contact_.incarnation != answer.incarnation) contact_.sequence = 0;
             contact_.incarnation = answer.incarnation;
-            registering_ = true;
-            registered_ = 0;
+            begin_registration();
             return true;
         case BeatAnswer::Status::granted:
             break;
     }
     contact_.sequence = beat.sequence;
+    const auto gone = std::count_if(beat.reports.begin(), beat.reports.end(), is_farewell);
+    departed_.erase(departed_.begin(), departed_.begin() + gone);
     if (beat.registering && beat.more) {
-        registered_ = beat.reports.back().limit + 1;
+        tell(beat, now);
         return true;
     }
-    registering_ = resting_ = false;
+    if (beat.registering) owes_registration_ = false;
+    registering_ = resting_ = told_some_ = false;
     // The lease counts from when the beat was sent: the store's own count began later.
     contact_.answered = sent_at_;
     contact_.until = sent_at_ + rules_.timing.lease;
@@ -227,13 +270,25 @@ bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
     renew_at_ = sent_at_ + rules_.timing.renew();
     if (barred_) unbar();
     apply(beat, answer, now);
+    if (owes_registration_) begin_registration();
     return true;
+}
+
+/// A part of a registration has arrived. There are no leases before all of it has.
+void LeaseHost::tell(const Beat& beat, shm::Nanos now) {
+    told_some_ = true;
+    for (const LeaseReport& report : beat.reports) {
+        if (is_farewell(report)) continue;
+        entries_[report.limit].told = true;
+        entries_[report.limit].limit.told(report, now);
+    }
 }
 
 void LeaseHost::apply(const Beat& beat, const BeatAnswer& answer, shm::Nanos now) {
     bool raised = false;
     for (std::size_t i = 0; i < beat.reports.size(); ++i) {
         const LeaseReport& report = beat.reports[i];
+        if (is_farewell(report)) continue;
         Entry& entry = entries_[report.limit];
         const shm::Units lease = answer.leases[i];
         if (lease != report.hold) access_.set_lease(entry.subject.limit, lease, now);
@@ -248,11 +303,10 @@ void LeaseHost::apply(const Beat& beat, const BeatAnswer& answer, shm::Nanos now
 void LeaseHost::failed(shm::Nanos now) {
     // Its registration may have arrived, and let the others have the rest: as if it had got a lease then.
     if (registering_ && pending_) lost_at_ = std::max(lost_at_, sent_at_ + rules_.timing.lease);
-    registering_ = false;
+    registering_ = told_some_ = false;
     pending_.reset();
     backoff_ = std::clamp(backoff_ * 2, kBackoffLeast, rules_.timing.retry_most);
     retry_at_ = now + backoff_;
-    registered_ = 0;
     if (backoff_ < rules_.timing.patience) return;
     // A breaker: until the store answers, requests do not wait for what will not come.
     barred_ = true;

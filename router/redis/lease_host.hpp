@@ -99,6 +99,7 @@ class LeaseHost {
     struct Entry {
         LeaseSubject subject;
         LeaseLimit limit;
+        bool told = false;  // in the registration that is under way
     };
 
     void look(shm::Nanos now);
@@ -108,7 +109,10 @@ class LeaseHost {
     void settle(shm::Nanos now);
     void unbar();
     bool time_to_send(shm::Nanos now) const;
+    void begin_registration();
     Beat make_beat(shm::Nanos now, std::uint64_t nonce);
+    void add_reports(Beat& beat, shm::Nanos now);
+    void tell(const Beat& beat, shm::Nanos now);
     void apply(const Beat& beat, const BeatAnswer& answer, shm::Nanos now);
 
     LeaseRules rules_;
@@ -125,7 +129,11 @@ class LeaseHost {
     shm::Nanos backoff_{};
     bool barred_ = true;  // requests may have been told not to wait, perhaps by a predecessor
     bool registering_ = false;
-    std::size_t registered_ = 0;  // entries told so far
+    bool told_some_ = false;       // of the registration that is under way
+    bool owes_registration_;       // it does not know all that the store charges it
+    std::uint64_t epoch_ = 0;      // of the latest registration: the sequence number that it began with
+    std::size_t next_entry_ = 0;   // where the next beat begins, for one may not hold them all
+    std::vector<LeaseReport> departed_;  // limits that are gone, and still charged
 };
 
 }  // namespace weir::router

@@ -45,6 +45,9 @@ constexpr shm::Units kGoodPartOfLimit = 32;
 constexpr shm::Units kSmallPart = 16;
 constexpr int kFallUnits = 8;
 
+/// What nobody has reported for two windows and a minute the store forgets: half of that is soon enough.
+constexpr shm::Nanos kUnreportedMost = std::chrono::seconds(30);
+
 /// Refused requests count as demand for a while: this part of a window.
 constexpr double kPressureFades = 0.25;
 
@@ -75,7 +78,7 @@ void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now, std::
     if (slot != slot_) turn_to(slot);
     const shm::Units charged = (reading.charged - reading_.charged) & kChargedMask;
     const shm::Units wanted = reading.wanted - reading_.wanted;
-    flow_[0] += charged;
+    flow_[0] += std::min(charged, reading.full);  // the sum of another life of the record tells nothing
     const double fades = std::max(1.0, kPressureFades * static_cast<double>(window_.count()));
     pressure_ *= std::exp(-static_cast<double>((now - observed_).count()) / fades);
     pressure_ += static_cast<double>(wanted);
@@ -180,6 +183,7 @@ bool LeaseLimit::due(shm::Nanos now) const noexcept {
     const bool soon_short = !idle(now) && reading_.lease < reading_.used + low && ask() > reading_.lease;
     if (soon_short && now >= content_until_) return true;
     if (now - reported_at_ < unit_) return false;
+    if (active() && now - reported_at_ >= window_ + kUnreportedMost) return true;
     const shm::Units charge = this->charge();
     if (charge >= reported_) return charge > reported_;
     const shm::Units fall = reported_ - charge;
@@ -188,7 +192,7 @@ bool LeaseLimit::due(shm::Nanos now) const noexcept {
 }
 
 bool LeaseLimit::active() const noexcept {
-    return charge() != 0 || reported_ != 0 || outstanding_ != 0 || demanded_ != 0;
+    return charge() != 0 || outstanding_ != 0 || charged_for();
 }
 
 LeaseReport LeaseLimit::report() const noexcept {
@@ -204,10 +208,22 @@ LeaseReport LeaseLimit::report() const noexcept {
     return report;
 }
 
-void LeaseLimit::answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept {
-    reported_ = std::max({lease, report.hold, report.used});
+LeaseReport LeaseLimit::farewell() const noexcept {
+    LeaseReport report;
+    report.full = reading_.full;
+    report.window_ms = window_ / std::chrono::milliseconds(1);
+    return report;
+}
+
+void LeaseLimit::told(const LeaseReport& report, shm::Nanos now) noexcept {
+    reported_ = std::max(report.hold, report.used);
     demanded_ = report.demand;
     reported_at_ = now;
+}
+
+void LeaseLimit::answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept {
+    told(report, now);
+    reported_ = std::max(reported_, lease);
     content_until_ = now + unit_ * (lease < report.ask ? kScarceRest : 1);
     if (report.need <= report.hold) return;
     ++raises_;

@@ -41,6 +41,15 @@ class LeaseLimit {
     /// As of the latest observation.
     LeaseReport report() const noexcept;
 
+    /// Whether the store may charge this host for it.
+    bool charged_for() const noexcept { return reported_ != 0 || demanded_ != 0; }
+
+    /// What there is to say when it is gone: nothing is held or used.
+    LeaseReport farewell() const noexcept;
+
+    /// The store knows `report` now, which is one of several of a registration; its answer is to come.
+    void told(const LeaseReport& report, shm::Nanos now) noexcept;
+
     /// `report` has been answered by `lease`.
     void answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept;
 

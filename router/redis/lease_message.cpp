@@ -14,7 +14,7 @@ constexpr unsigned kFailed = 4;
 std::vector<std::string> to_words(const Beat& beat, std::string_view prefix,
                                   std::optional<std::int64_t> clock_ms) {
     std::vector<std::string> words;
-    words.reserve(13 + 8 * beat.reports.size());
+    words.reserve(14 + 8 * beat.reports.size());
     const auto add = [&](auto number) { words.push_back(fmt::to_string(number)); };
     add(beat.reports.size() + 1);
     words.push_back(fmt::format("{}hosts", prefix));
@@ -30,6 +30,7 @@ std::vector<std::string> to_words(const Beat& beat, std::string_view prefix,
     add(beat.hosts_expected);
     add(beat.nonce);
     add(beat.silence_ms);
+    add(beat.epoch);
     for (const LeaseReport& report : beat.reports) {
         add(report.full);
         add(report.window_ms);

@@ -36,8 +36,9 @@ struct Beat {
     std::uint64_t sequence = 0;  ///< grows with every beat of the host
     std::uint64_t acked = 0;     ///< the latest whose answer has come; 0: none of this incarnation
     std::int64_t silence_ms = 0;  ///< since that one was sent
+    std::uint64_t epoch = 0;     ///< of the registration that this belongs to; each is later than the last
     std::uint64_t nonce = 0;     ///< names a new incarnation, should there be need of one; below 10^13
-    bool registering = false;    ///< these are all reports that there are …
+    bool registering = false;    ///< these are all reports that there are: what is not told is not held …
     bool more = false;           ///< … with those of the beats that follow
     bool failed = false;         ///< since the last answer the host has kept limits without a lease
     std::int64_t lease_ms = 0;

@@ -341,3 +341,18 @@ TEST_CASE("a hundred of a thousand hosts are cut off, and come back") {
     CHECK(most <= settings.limit + more);
     CHECK(most >= settings.limit * 95 / 100);
 }
+
+TEST_CASE("a host that was down until all that it had used was gone is charged for nothing") {
+    const SimSettings settings = usual(9, 2, 100);
+    LeaseSimulation sim(settings);
+    for (int i = 0; i < 60; ++i) sim.once(0, 5s + 10ms * i);
+    const Nanos down = GENERATE(2s, 20s, 30s, 50s, 70s, 200s);
+    sim.at(40s, [&] { sim.kill(0); });
+    sim.at(40s + down, [&] { sim.revive(0, false); });
+    sim.run_until(40s + down + 70s);
+    const std::size_t before = sim.log().size();
+    sim.load(1, 5, sim.now(), sim.now() + 55s);
+    sim.run_until(sim.now() + 56s);
+    CHECK(sim.log().size() - before == 100);
+    CHECK(fullest(sim, settings) <= 100);
+}

@@ -53,8 +53,14 @@ class LeaseStore {
 
         if (beat.failed) alone_ = std::max(alone_, now_ + beat.lease_ms + beat.margin_ms);
         for (const auto& report : beat.reports) widest_ = std::max(widest_, report.window_ms);
-        hosts_[beat.host] = {now_ + beat.lease_ms + beat.margin_ms, beat.sequence, beat.more};
-        if (now_ < young_ || now_ < std::max(lost_, alone_) + widest_ || now_ >= counted_ + 1000) count(beat);
+        Host& host = hosts_[beat.host];
+        host.ends = now_ + beat.lease_ms + beat.margin_ms;
+        host.sequence = beat.sequence;
+        if (beat.registering) host.epoch = beat.epoch;
+        host.unfinished = beat.more;
+        const bool troubled = now_ < young_ || now_ < std::max(lost_, alone_) + widest_;
+        const auto pause = troubled ? std::min<std::uint64_t>(live_, 1000) : 1000;
+        if (now_ >= counted_ + static_cast<std::int64_t>(pause)) count(beat);
         answer.hosts = live_;
         for (const auto& report : beat.reports) answer.leases.push_back(grant(beat, report));
         return answer;
@@ -78,11 +84,13 @@ class LeaseStore {
     struct Host {
         std::int64_t ends = 0;
         std::uint64_t sequence = 0;
+        std::uint64_t epoch = 0;
         bool unfinished = false;  // it is registering
     };
     struct Part {
         double charge = 0;
         double demand = 0;
+        std::uint64_t epoch = 0;
     };
     struct Limit {
         double charges = 0;
@@ -109,7 +117,9 @@ class LeaseStore {
             const auto host = hosts_.find(part->first);
             const bool known = host != hosts_.end();
             const std::int64_t ends = known ? host->second.ends : 0;
-            const bool gone = known ? ends + window <= now_ : now_ >= young_ && now_ >= lost_ + window;
+            const bool untold = known && part->second.epoch < host->second.epoch && !host->second.unfinished;
+            const bool gone =
+                known ? ends + window <= now_ || untold : now_ >= young_ && now_ >= lost_ + window;
             if (gone) {
                 part = limit.parts.erase(part);
                 continue;
@@ -134,7 +144,8 @@ class LeaseStore {
         const double charge = std::max(hold, used);
         limit.charges = std::max(limit.charges + charge - before.charge, charge);
         limit.demands = std::max(limit.demands + demand - before.demand, demand);
-        limit.parts[beat.host] = {charge, demand};
+        const std::uint64_t epoch = hosts_[beat.host].epoch;
+        limit.parts[beat.host] = {charge, demand, epoch};
 
         const bool complete = live_ >= beat.hosts_expected;
         double cap = full;
@@ -161,7 +172,7 @@ class LeaseStore {
         }
         const double charged = std::max(granted, charge);
         limit.charges += charged - charge;
-        limit.parts[beat.host] = {charged, demand};
+        limit.parts[beat.host] = {charged, demand, epoch};
         if (charged == 0 && demand == 0) limit.parts.erase(beat.host);
         if (limit.charges == 0 && limit.demands == 0) limits_.erase(report.key);
         return static_cast<shm::Units>(granted);

@@ -246,6 +246,17 @@ TEST_CASE("another coordinator goes on where one has died") {
         CHECK_FALSE(stand.host.answered(answer(BeatAnswer::Status::granted, {50}), 115s));
         CHECK(stand.words.words.lease == 30);
     }
+    SECTION("and tells everything anew, for it does not know what the other was charged for") {
+        REQUIRE(stand.host.answered(answer(BeatAnswer::Status::granted, {30}), 100s + 1ms));
+        const auto all = stand.host.poll(100s + 2ms, 6);
+        REQUIRE(all);
+        CHECK(all->registering);
+        CHECK(all->epoch == all->sequence);
+        REQUIRE(all->reports.size() == 1);
+        CHECK(all->reports[0].hold == 30);
+        REQUIRE(stand.host.answered(answer(BeatAnswer::Status::granted, {30}), 100s + 3ms));
+        CHECK_FALSE(stand.host.poll(100s + 4ms, 7));
+    }
 }
 
 TEST_CASE("many limits are registered in several beats") {
@@ -269,5 +280,84 @@ TEST_CASE("many limits are registered in several beats") {
     }
     CHECK(beats == 3);
     CHECK(reported == 1200);
+    CHECK(host.contact().mode == LeaseMode::shared);
+}
+
+TEST_CASE("of more limits than a beat holds every one is reported, again and again") {
+    // In flight, and always as many: nothing ever happens that would be worth a word.
+    constexpr std::size_t kLimits = 1300;
+    Words words;
+    words.words.lease = words.words.used = 1;
+    LeaseHost host(rules_of(FailMode::share), words, {}, 100s);
+    std::vector<LeaseSubject> subjects;
+    for (std::size_t i = 0; i < kLimits; ++i) subjects.push_back({i, std::to_string(i), 0s, false});
+    host.set_subjects(std::move(subjects));
+    REQUIRE(host.poll(100s, 5));
+    REQUIRE(host.answered(answer(BeatAnswer::Status::unknown), 100s));
+    std::vector<Nanos> reported(kLimits);
+    Nanos longest{};
+    std::size_t beats = 0;
+    for (Nanos now = 100s; now < 400s; now += 50ms) {
+        words.words.used = words.words.lease = 1;
+        const auto beat = host.poll(now, 5);
+        if (!beat) continue;
+        ++beats;
+        for (const LeaseReport& report : beat->reports) {
+            if (reported[report.limit] != 0s) longest = std::max(longest, now - reported[report.limit]);
+            reported[report.limit] = now;
+        }
+        REQUIRE(host.answered(
+            answer(BeatAnswer::Status::granted, std::vector<Units>(beat->reports.size(), 1)), now));
+    }
+    for (const Nanos at : reported) CHECK(at > 350s);
+    CHECK(longest < 45s);  // the store forgets what it has not heard of for 60 s and two leases
+    CHECK(beats < 100);
+}
+
+TEST_CASE("a limit that is gone while the store charges for it is given back") {
+    Stand stand(FailMode::share);
+    stand.begin(30);
+    stand.host.set_subjects({});
+    auto beat = stand.host.poll(100s + 10ms, 7);
+    REQUIRE(beat);
+    REQUIRE(beat->reports.size() == 1);
+    CHECK(beat->reports[0].key == "a");
+    CHECK(beat->reports[0].window_ms == 60'000);
+    CHECK(beat->reports[0].hold == 0);
+    CHECK(beat->reports[0].used == 0);
+    SECTION("until it is known") {
+        stand.host.failed(100s + 20ms);
+        beat = stand.host.poll(100s + 200ms, 8);
+        REQUIRE(beat);
+        CHECK(beat->reports.size() == 1);
+    }
+    REQUIRE(stand.host.answered(answer(BeatAnswer::Status::granted, {0}), 100s + 210ms));
+    CHECK_FALSE(stand.host.poll(100s + 220ms, 9));
+}
+
+TEST_CASE("a new limit does not make a registration begin anew") {
+    Words words;
+    words.words.lease = words.words.used = 3;
+    LeaseHost host(rules_of(FailMode::share), words, {}, 100s);
+    std::vector<LeaseSubject> subjects;
+    const auto grow = [&](std::size_t count) {
+        for (std::size_t i = subjects.size(); subjects.size() < count; ++i) {
+            subjects.push_back({i, std::to_string(i), 60s, false});
+        }
+        host.set_subjects(subjects);
+    };
+    grow(1400);
+    REQUIRE(host.poll(100s, 5));
+    REQUIRE(host.answered(answer(BeatAnswer::Status::unknown), 100s));
+    std::size_t beats = 0;
+    for (bool more = true; more && beats < 20; ++beats) {
+        const auto beat = host.poll(100s, 5);
+        REQUIRE(beat);
+        more = beat->more;
+        REQUIRE(host.answered(
+            answer(BeatAnswer::Status::granted, std::vector<Units>(beat->reports.size(), 3)), 100s));
+        grow(subjects.size() + 20);
+    }
+    CHECK(beats == 3);
     CHECK(host.contact().mode == LeaseMode::shared);
 }

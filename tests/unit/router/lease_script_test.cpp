@@ -61,6 +61,7 @@ Beat random_beat(Peer& peer, std::mt19937_64& random) {
     beat.nonce = 1 + random() % 10'000'000'000'000 / 2;
     beat.registering = random() % 3 == 0;
     beat.more = beat.registering && random() % 4 == 0;
+    beat.epoch = random() % 4 == 0 ? peer.sequence : peer.sequence / 4;
     beat.silence_ms = static_cast<std::int64_t>(random() % 4 == 0 ? random() % 70'000 : random() % 300);
     beat.failed = random() % 20 == 0;
     beat.lease_ms = 1500;
@@ -221,4 +222,55 @@ TEST_CASE("a host that has registered in part goes on registering, or is unknown
     beat.registering = false;
     beat.sequence = 5;
     CHECK(store.execute(beat, 0).status == BeatAnswer::Status::granted);
+}
+
+TEST_CASE("what a host does not speak of when it registers it is charged no more") {
+    if (!RedisServer::available()) {
+        WARN("skipped: there is no redis-server");
+        return;
+    }
+    RedisServer server;
+    PlainRedis client(server.port());
+    client.command({"SCRIPT", "LOAD", std::string(lease_script())});
+    std::int64_t clock = 1'700'000'000'000;
+    const auto told = [&](std::uint64_t host, std::uint64_t sequence, std::uint64_t epoch, Beat beat) {
+        beat.host = host;
+        beat.claimed = 42;
+        beat.sequence = sequence;
+        beat.epoch = epoch;
+        beat.nonce = 42;
+        beat.lease_ms = 1000;
+        beat.margin_ms = 100;
+        clock += 1000;  // limits are swept once a second
+        const auto value = client.command(call(lease_script_sha1(), beat, clock));
+        const auto answer = read_answer(value, beat.reports.size());
+        REQUIRE(answer);
+        return *answer;
+    };
+    const LeaseReport wants_all = {0, "a", 100, 60'000, 0, 0, 100, 100, 100};
+    Beat registering;
+    registering.registering = true;
+    told(7, 1, 1, {});
+    Beat takes_sixty = registering;
+    takes_sixty.reports = {{0, "a", 100, 60'000, 60, 60, 60, 60, 60}};
+    told(7, 2, 2, takes_sixty);
+    Beat asks = registering;
+    asks.reports = {wants_all};
+    CHECK(told(8, 1, 1, asks).leases[0] == 40);
+    SECTION("after a whole registration") {
+        told(7, 3, 3, registering);
+        CHECK(told(8, 2, 2, asks).leases[0] == 100);
+    }
+    SECTION("not while there is more to come") {
+        Beat half = registering;
+        half.more = true;
+        told(7, 3, 3, half);
+        CHECK(told(8, 2, 2, asks).leases[0] == 40);
+        told(7, 4, 3, registering);
+        CHECK(told(8, 3, 3, asks).leases[0] == 100);
+    }
+    SECTION("not by any other beat") {
+        told(7, 3, 3, {});
+        CHECK(told(8, 2, 2, asks).leases[0] == 40);
+    }
 }

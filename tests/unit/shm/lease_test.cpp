@@ -6,6 +6,8 @@
 
 #include "scratch_segment.hpp"
 #include "shm/admission.hpp"
+#include "shm/layout.hpp"
+#include "shm/life.hpp"
 
 using namespace weir::shm;
 using weir::shm::test::ScratchName;
@@ -172,6 +174,27 @@ TEST_CASE_METHOD(Fixture, "a program that does not know of hosts leaves what the
     const Admission first = hold(gauge);
     CHECK(first.admitted());
     CHECK_FALSE(hold(gauge).admitted());
+}
+
+TEST_CASE_METHOD(Fixture, "a limit that is being looked at for eviction has its lease still") {
+    segment.shared_limiter({"key", "a"}, 10);
+    const Gauge gauge = segment.shared_gauge("key", "g", 5);
+    const std::vector<SharedLimit> limits = board.limits();
+    REQUIRE(limits.size() == 2);
+    for (const SharedLimit& limit : limits) REQUIRE(board.set_lease(limit, 4, t));
+    const std::array lives = {&limits[0].limiter.record->life, &gauge.record->life};
+    for (Word* life : lives) {
+        // ORDER(life): nobody else is there
+        const std::uint64_t live = life->load(std::memory_order_relaxed);
+        life->store(Life::pack(Life::generation_of(live), Life::checking), std::memory_order_relaxed);
+    }
+    REQUIRE(board.limits().size() == 2);
+    for (const auto& seen : {limits, board.limits()}) {
+        for (const SharedLimit& limit : seen) {
+            CHECK(board.read(limit, t).lease == 4);
+            CHECK(board.set_lease(limit, 4, t));
+        }
+    }
 }
 
 TEST_CASE_METHOD(Fixture, "who is short says so, and is told when it is in vain") {
