@@ -132,7 +132,7 @@ void define_jobs(CLI::App& app, Options& options) {
         ->expected(0, 1)
         ->type_name("[URL]");
     CLI::App* check = app.add_subcommand(
-        "check", "Reads a configuration, says what is wrong, and shows its limits");
+        "check", "Reads a configuration, says what is wrong, and shows its limits and its Redis");
     check->add_option("-c,--config", options.config, "LiteLLM config.yaml")->envname("CONFIG_FILE_PATH");
     check->add_flag("--json", options.json, "as JSON");
     check->callback([&options] { options.job = Job::check; });

@@ -1,4 +1,4 @@
-// The limits that a configuration makes, as weir-proxy check shows them.
+// What a configuration comes to, as weir-proxy check shows it: its limits, and the Redis that joins hosts.
 //
 // Thread safety: pure.
 #pragma once
@@ -23,9 +23,18 @@ struct EffectiveLimit {
 /// All of them, in the order of the configuration. Those of every end user stand as the name "*".
 std::vector<EffectiveLimit> effective_limits(const router::RouterConfig& config);
 
-/// A table with a heading, and the same as JSON with `problems`.
+/// A table with a heading.
 std::string limits_table(const std::vector<EffectiveLimit>& limits);
-std::string limits_json(const std::vector<EffectiveLimit>& limits,
-                        const std::vector<router::Problem>& problems);
+
+/// The Redis through which hosts share their limits, a line for each setting. Of a password it tells only
+/// that there is one.
+std::string redis_table(const router::WeirSettings& weir);
+
+/// Warns of limits that are smaller than the number of hosts: of such a one a host that divides it without
+/// contact has nothing.
+void warn_of_empty_shares(router::LoadedConfig& loaded);
+
+/// Limits, Redis and problems. Nothing but the problems where there are errors.
+std::string check_json(const router::LoadedConfig& loaded);
 
 }  // namespace weir::proxy

@@ -34,14 +34,14 @@ void raise_descriptor_limit() {
 /// What `weir-proxy check` does.
 int check(const proxy::Options& options) {
     auto loaded = proxy::load(options);
-    const auto limits =
-        loaded.ok() ? proxy::effective_limits(loaded.config) : std::vector<proxy::EffectiveLimit>();
+    proxy::warn_of_empty_shares(loaded);
     if (options.json) {
         const auto open = loaded.ok() ? proxy::open_door(loaded.config) : std::nullopt;
         if (open) loaded.problems.push_back(*open);
-        fmt::print("{}", proxy::limits_json(limits, loaded.problems));
+        fmt::print("{}", proxy::check_json(loaded));
     } else if (proxy::report_problems(loaded, options)) {
-        fmt::print("{}", proxy::limits_table(limits));
+        fmt::print("{}\n{}", proxy::limits_table(proxy::effective_limits(loaded.config)),
+                   proxy::redis_table(loaded.config.weir));
     }
     return loaded.ok() ? 0 : kExitUsage;
 }

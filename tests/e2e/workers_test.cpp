@@ -352,6 +352,7 @@ TEST_CASE("check shows the limits of a configuration, or what is wrong with it")
     CHECK(table.status == 0);
     CHECK(has(table.output, "SCOPE"));
     CHECK(has(table.output, "100000"));
+    CHECK(has(table.output, "no Redis"));
     const Finished json = run({"weir-proxy", "check", "--json", "--config", house.config()});
     CHECK(nlohmann::json::parse(json.output)["limits"][0]["limit"] == 100000);
     house.break_config();

@@ -84,11 +84,106 @@ TEST_CASE("as a table and as JSON, and without any key") {
     CHECK(table.rfind("SCOPE", 0) == 0);
     CHECK(table.find("in 86400 s") != std::string::npos);
     CHECK(table.find("at any moment") != std::string::npos);
-    const std::string text = limits_json(limits, router::parse_config("model_list: 5").problems);
+    const std::string text = check_json(loaded);
     const auto json = nlohmann::json::parse(text);
     CHECK(json["limits"].size() == limits.size());
     CHECK(json["limits"][0]["window_seconds"] == 10);
-    CHECK(json["problems"][0]["severity"] == "error");
+    CHECK(json["redis"].is_null());
+    const auto bad = nlohmann::json::parse(check_json(router::parse_config("model_list: 5")));
+    CHECK(bad["problems"][0]["severity"] == "error");
+    CHECK(bad["limits"].empty());
     CHECK((table + text).find("sk-") == std::string::npos);
     CHECK(limits_table({}) == "no limits\n");
+}
+
+namespace {
+
+router::LoadedConfig with_redis(const std::string& settings) {
+    auto loaded = router::parse_config(
+        "model_list: [{model_name: a, litellm_params: {model: m, api_base: 'http://h', rpm: 2, tpm: 3}, "
+        "model_info: {id: first}}]\ngeneral_settings: {global_max_parallel_requests: 1}\nweir_settings: {" +
+        settings + "}\n");
+    REQUIRE(loaded.ok());
+    return loaded;
+}
+
+/// Whether `table` has a line that begins with `name` and ends with `value`.
+bool has_row(const std::string& table, const std::string& name, const std::string& value) {
+    UNSCOPED_INFO(table);
+    std::string padded = name;
+    padded.resize(16, ' ');
+    return ("\n" + table).find("\n" + padded + value + "\n") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("the Redis is shown as it was understood, but for its passwords") {
+    const auto loaded = with_redis(
+        "fail_mode: closed, expected_hosts: 3, redis: {sentinel_nodes: [[s1, 1], ['::1', 2]], "
+        "service_name: m, sentinel_password: hidden, username: bob, password: hidden, db: 4, ssl: true, "
+        "ca_file: /ca.pem, prefix: mine, lease_seconds: 3, wait_ms: 5, timeout_ms: 100}");
+    const std::string table = redis_table(loaded.config.weir);
+    CHECK(has_row(table, "REDIS", "sentinel"));
+    CHECK(has_row(table, "addresses", "s1:1, [::1]:2"));
+    CHECK(has_row(table, "master", "m"));
+    CHECK(has_row(table, "sentinels'", "a password of their own"));
+    CHECK(has_row(table, "database", "4"));
+    CHECK(has_row(table, "user", "bob, with a password"));
+    CHECK(has_row(table, "TLS", "yes, with those of /ca.pem"));
+    CHECK(has_row(table, "prefix", "mine"));
+    CHECK(has_row(table, "lease", "3 s"));
+    CHECK(has_row(table, "wait", "5 ms"));
+    CHECK(has_row(table, "timeout", "100 ms"));
+    CHECK(has_row(table, "fail mode", "closed"));
+    CHECK(has_row(table, "expected hosts", "3"));
+    const std::string text = check_json(loaded);
+    const auto redis = nlohmann::json::parse(text)["redis"];
+    CHECK(redis["kind"] == "sentinel");
+    CHECK(redis["addresses"] == nlohmann::json::array({"s1:1", "[::1]:2"}));
+    CHECK(redis["service_name"] == "m");
+    CHECK(redis["username"] == "bob");
+    CHECK(redis["password"] == true);
+    CHECK(redis["sentinel_password"] == true);
+    CHECK(redis["tls"] == true);
+    CHECK(redis["ca_file"] == "/ca.pem");
+    CHECK(redis["wait_ms"] == 5);
+    CHECK(redis["fail_mode"] == "closed");
+    CHECK(redis["expected_hosts"] == 3);
+    CHECK((table + text).find("hidden") == std::string::npos);
+}
+
+TEST_CASE("a Redis that is plain, and none") {
+    // A password that stands where the user does is not shown either.
+    const auto loaded = with_redis("redis: {url: 'redis://hidden@h'}");
+    const std::string table = redis_table(loaded.config.weir);
+    CHECK(has_row(table, "REDIS", "single"));
+    CHECK(has_row(table, "addresses", "h:6379"));
+    CHECK(has_row(table, "user", "nobody, for there is no password"));
+    CHECK(has_row(table, "TLS", "no"));
+    CHECK((table + check_json(loaded)).find("hidden") == std::string::npos);
+    CHECK(redis_table(router::WeirSettings()) == "no Redis: the limits are of this host alone\n");
+}
+
+TEST_CASE("limits that are smaller than the number of hosts are named") {
+    const auto warnings = [](const std::string& settings) {
+        auto loaded = with_redis(settings);
+        const std::size_t before = loaded.problems.size();
+        warn_of_empty_shares(loaded);
+        std::string all;
+        for (std::size_t i = before; i < loaded.problems.size(); ++i) all += loaded.problems[i].message;
+        return all;
+    };
+    const std::string said = warnings("redis: {host: h}, expected_hosts: 3");
+    CHECK(said.find("3 hosts") != std::string::npos);
+    CHECK(said.find("deployment first (2 requests);") != std::string::npos);
+    CHECK(warnings("redis: {host: h}, expected_hosts: 2").empty());
+    CHECK(warnings("redis: {host: h}, expected_hosts: 3, fail_mode: open").empty());
+    CHECK(warnings("redis: {host: h}, expected_hosts: 3, fail_mode: closed").empty());
+    CHECK(warnings("expected_hosts: 3").empty());
+    std::string keys;
+    for (int i = 0; i < 10; ++i) {
+        keys += "{name: k" + std::to_string(i) + ", key: sk-" + std::to_string(i) + ", rpm_limit: 1}, ";
+    }
+    CHECK(warnings("redis: {host: h}, expected_hosts: 2, keys: [" + keys + "]").find(" and 2 more;") !=
+          std::string::npos);
 }
