@@ -1,14 +1,18 @@
 #include "router/multipart.hpp"
 
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <string>
 
 #include "router/fields.hpp"
+#include "router/json_text.hpp"
+#include "router/request_field.hpp"
 
 namespace weir::router {
 namespace {
@@ -74,11 +78,43 @@ struct Part {
     std::string_view name;
 };
 
-template <class Number>
-bool parse(std::string_view text, Number& number) noexcept {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    return error == std::errc() && end == text.data() + text.size();
+/// A form's text as the value that JSON would have there: a flag, a number, a list or an object where it
+/// reads like one, or else a string.
+std::string as_json(std::string_view text) {
+    for (const std::string_view flag : {"true", "false"}) {
+        if (same_name(text, flag)) return std::string(flag);
+    }
+    const bool composed = text.starts_with('[') || text.starts_with('{');
+    simdjson::dom::parser parser;
+    const bool whole = composed && parser.parse(text.data(), text.size()).error() == simdjson::SUCCESS;
+    return whole || is_json_number(text) ? std::string(text) : json_string(text);
 }
+
+/// What a form tells the router, gathered as the JSON object that would tell it.
+class Members {
+ public:
+    void add(std::string_view name, std::string_view text) { append(name, as_json(text)); }
+
+    /// An element of the list that is called `name`, which must be good for as long as this is.
+    void add_element(std::string_view name, std::string_view text) {
+        std::string& list = lists_[name];
+        list.append(list.empty() ? "[" : ",").append(json_string(text));
+    }
+
+    /// The whole, once; empty if there are none.
+    std::string take() {
+        for (const auto& [name, list] : lists_) append(name, list + "]");
+        return object_.empty() ? std::string() : object_ + "}";
+    }
+
+ private:
+    void append(std::string_view name, std::string_view value) {
+        fmt::format_to(std::back_inserter(object_), "{}\"{}\":{}", object_.empty() ? '{' : ',', name, value);
+    }
+
+    std::string object_;                             // without its end
+    std::map<std::string_view, std::string> lists_;  // likewise
+};
 
 class FormPass {
  public:
@@ -108,7 +144,7 @@ class FormPass {
         if (facts.model_value.empty() && where == ModelIn::body) {
             return fail("Missing required parameter: 'model'.", "model");
         }
-        return true;
+        return read_members();
     }
 
     RequestFacts facts;
@@ -146,43 +182,108 @@ class FormPass {
 
     bool read_field(const Part& part) {
         const auto text = body_.substr(part.content.begin, part.content.end - part.content.begin);
-        if (part.name == "model") {
-            if (!once(seen_model_, "model")) return false;
-            if (text.empty()) return fail("the field 'model' must not be empty", "model");
-            facts.model = text;
-            facts.model_value = part.content;
+        const bool element = part.name.ends_with("[]");
+        const auto name = part.name.substr(0, part.name.size() - (element ? 2 : 0));
+        const std::size_t number = kFieldsByLength.find(name);
+        if (number == FieldsByLength::kCount || (element && !is_list(kFieldsByLength[number].field))) {
             facts.has_members = true;
             return true;
         }
-        if (is_own(part.name)) return read_own(part, text);
-        facts.has_members = true;
-        if (part.name == "prompt" || part.name == "input") facts.prompt_bytes += text.size();
-        if (part.name == "user") facts.user = text;
-        if (part.name == "stream") facts.stream = same_name(text, "true");
-        if (part.name == "n" && (!parse(text, facts.n) || facts.n == 0)) {
-            return fail("the field 'n' must be a positive whole number", "n");
+        const KnownField& known = kFieldsByLength[number];
+        if (!is_own(known.field)) {
+            facts.has_members = true;
+            return read_passing(known, part, text);
         }
+        if (!is_text(known.name, text)) return false;
+        if (element) {
+            members_.add_element(known.name, text);
+        } else {
+            members_.add(known.name, text);
+        }
+        return keep_out(part.whole);
+    }
+
+    /// What the upstream gets, too.
+    bool read_passing(const KnownField& known, const Part& part, std::string_view text) {
+        switch (known.field) {
+            case BodyField::model:
+                if (!once(seen_model_, known.name)) return false;
+                if (text.empty()) return fail("the field 'model' must not be empty", known.name);
+                facts.model = text;
+                facts.model_value = part.content;
+                return true;
+            case BodyField::text:
+                facts.prompt_bytes += text.size();
+                return true;
+            case BodyField::user:
+                facts.user = text;
+                return true;
+            case BodyField::stream:
+                facts.stream = same_name(text, "true");
+                return true;
+            case BodyField::metadata:  // for its tags
+                if (!is_text(known.name, text)) return false;
+                members_.add(known.name, text);
+                return true;
+            case BodyField::n:
+                return read_n(known.name, text);
+            default:
+                return true;
+        }
+    }
+
+    bool read_n(std::string_view name, std::string_view text) {
+        std::uint64_t number = 0;
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+        if (error != std::errc() || end != text.data() + text.size() || number == 0) {
+            return fail(fmt::format("the field '{}' must be a positive whole number", name), name);
+        }
+        facts.n = std::max(facts.n, number);
         return true;
     }
 
-    static bool is_own(std::string_view name) noexcept {
-        return std::find(kOwnNames.begin(), kOwnNames.end(), name) != kOwnNames.end();
+    static bool is_list(BodyField field) noexcept {
+        return field == BodyField::tags || field == BodyField::fallbacks ||
+               field == BodyField::context_window_fallbacks || field == BodyField::content_policy_fallbacks;
     }
 
-    bool read_own(const Part& part, std::string_view text) {
-        double number = 0;
-        const auto* const which = std::find(kOwnNames.begin(), kOwnNames.end(), part.name);
-        if (!once(seen_own_[static_cast<std::size_t>(which - kOwnNames.begin())], *which)) return false;
-        facts.own_fields.push_back(part.whole);
-        if (!parse(text, number) || !(number >= 0) || number > 1e9) {
-            return fail_form(fmt::format("the field '{}' must be a number", part.name));
+    /// JSON must be UTF-8, and so must what becomes a part of it.
+    bool is_text(std::string_view name, std::string_view text) {
+        if (simdjson::validate_utf8(text.data(), text.size())) return true;
+        return fail(fmt::format("the field '{}' is not valid UTF-8", name), name);
+    }
+
+    /// Marks a part as the router's own; what stands side by side goes as one.
+    bool keep_out(ByteRange part) {
+        auto& own = facts.own_fields;
+        if (!own.empty() && own.back().end == part.begin) {
+            own.back().end = part.end;
+            return true;
         }
-        if (part.name == "priority")
-            facts.priority = static_cast<std::uint8_t>(std::min(number, 255.0));
-        if (part.name == "timeout" && number > 0) facts.timeout_seconds = number;
-        if (part.name == "max_wait_seconds") facts.max_wait_seconds = number;
-        if (part.name == "num_retries")
-            facts.num_retries = static_cast<std::uint32_t>(std::min(number, 100.0));
+        if (own.size() == kOwnFieldsMax) {
+            return fail_form(fmt::format("more than {} places of it are the router's own", kOwnFieldsMax));
+        }
+        own.push_back(part);
+        return true;
+    }
+
+    /// What the members say that were gathered, by the same rules as in a body of JSON.
+    bool read_members() {
+        const std::string members = members_.take();
+        if (members.empty()) return true;
+        auto read = read_request(members, ModelIn::path);
+        if (auto* refused = std::get_if<BadRequest>(&read)) {
+            bad = std::move(*refused);
+            return false;
+        }
+        auto& said = std::get<RequestFacts>(read);
+        facts.tags = std::move(said.tags);
+        facts.priority = said.priority;
+        facts.timeout_seconds = said.timeout_seconds;
+        facts.stream_timeout_seconds = said.stream_timeout_seconds;
+        facts.max_wait_seconds = said.max_wait_seconds;
+        facts.num_retries = said.num_retries;
+        facts.own_fallbacks = std::move(said.own_fallbacks);
         return true;
     }
 
@@ -200,12 +301,10 @@ class FormPass {
         return fail(fmt::format("Invalid form: {}", why), kBadBody);
     }
 
-    static constexpr std::array<std::string_view, 4> kOwnNames = {"priority", "timeout", "max_wait_seconds",
-                                                                  "num_retries"};
     std::string_view body_;
     std::string delimiter_;
     bool seen_model_ = false;
-    std::array<bool, kOwnNames.size()> seen_own_{};
+    Members members_;
 };
 
 }  // namespace

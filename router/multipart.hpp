@@ -18,7 +18,8 @@ bool is_form(std::string_view content_type) noexcept;
 
 /// The facts of a form. `model_value` is the bare content of the model's part, and own_fields are
 /// whole parts. A field that decides may be there once only, as in JSON; a part without a name is
-/// refused.
+/// refused. What is meant for the router means what it means in JSON: lists and objects are JSON in a
+/// part of their own, or a list has a part "name[]" for each element.
 std::variant<RequestFacts, BadRequest> read_form(std::string_view body,
                                                  std::string_view content_type,
                                                  ModelIn where = ModelIn::body);

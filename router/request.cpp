@@ -96,27 +96,27 @@ class Pass : private JsonWalk {
     bool read_field(const KnownField& known, ondemand::value& value, std::string_view token,
                     ByteRange range) {
         switch (known.field) {
-            case Field::model:
+            case BodyField::model:
                 return read_model(value, token, range);
-            case Field::stream:
+            case BodyField::stream:
                 return read_flag(known.name, token, facts.stream);
-            case Field::stream_options:
+            case BodyField::stream_options:
                 return read_stream_options(value, token, range);
-            case Field::max_tokens:
+            case BodyField::max_tokens:
                 return read_max_tokens(known.name, value, token);
-            case Field::n:
+            case BodyField::n:
                 return read_n(known.name, value, token);
-            case Field::user:
+            case BodyField::user:
                 return read_user(value, token);
-            case Field::metadata:
-            case Field::litellm_metadata:
+            case BodyField::metadata:
+            case BodyField::litellm_metadata:
                 return token.front() == '{' ? read_metadata(value) : walk(value, 1, Count::nothing);
-            case Field::messages:
+            case BodyField::messages:
                 facts.has_messages = token.front() == '[';
                 return walk(value, 1, Count::text);
-            case Field::text:
+            case BodyField::text:
                 return walk(value, 1, Count::text);
-            case Field::tools:
+            case BodyField::tools:
                 return walk(value, 1, Count::schema);
             default:
                 return read_own(known, value, token, range);
@@ -126,27 +126,27 @@ class Pass : private JsonWalk {
     /// What is meant for the router alone.
     bool read_own(const KnownField& known, ondemand::value& value, std::string_view token, ByteRange range) {
         switch (known.field) {
-            case Field::tags:
+            case BodyField::tags:
                 if (token != "null" && token.front() != '[') return fail_tags();
                 return token == "null" || read_tags(value, Tags::strings_only);
-            case Field::priority:
+            case BodyField::priority:
                 return read_priority(value, token);
-            case Field::timeout:
+            case BodyField::timeout:
                 return read_seconds(known.name, value, token, kTimeoutLeast, facts.timeout_seconds);
-            case Field::request_timeout:
+            case BodyField::request_timeout:
                 return read_seconds(known.name, value, token, kTimeoutLeast, request_timeout_);
-            case Field::stream_timeout:
+            case BodyField::stream_timeout:
                 return read_seconds(known.name, value, token, kTimeoutLeast, facts.stream_timeout_seconds);
-            case Field::max_wait_seconds:
+            case BodyField::max_wait_seconds:
                 return read_seconds(known.name, value, token, 0, facts.max_wait_seconds);
-            case Field::num_retries:
+            case BodyField::num_retries:
                 return read_small(known.name, value, token, facts.num_retries);
-            case Field::refused:
+            case BodyField::refused:
                 if (token == "null") return true;
                 return fail(
                     fmt::format("the field '{}' is not supported: {}", known.name, known.why),
                     known.name);
-            case Field::left_out:
+            case BodyField::left_out:
                 return walk(value, 1, Count::nothing);
             default:
                 return token == "null" || read_own_fallbacks(known, value, token, range);
@@ -158,23 +158,23 @@ class Pass : private JsonWalk {
         if (!facts.own_fallbacks) facts.own_fallbacks.emplace();
         OwnFallbacks& own = *facts.own_fallbacks;
         switch (known.field) {
-            case Field::fallbacks:
+            case BodyField::fallbacks:
                 return read_lists(known.name, value, token, range, own.anyhow, own.fallbacks.emplace());
-            case Field::context_window_fallbacks:
+            case BodyField::context_window_fallbacks:
                 return read_lists(known.name, value, token, range,
                                   own.context_window.emplace()["*"], *own.context_window);
-            case Field::content_policy_fallbacks:
+            case BodyField::content_policy_fallbacks:
                 return read_lists(known.name, value, token, range,
                                   own.content_policy.emplace()["*"], *own.content_policy);
-            case Field::max_fallbacks:
+            case BodyField::max_fallbacks:
                 return read_small(known.name, value, token, own.max_fallbacks);
-            case Field::disable_fallbacks:
+            case BodyField::disable_fallbacks:
                 return read_flag(known.name, token, own.disabled);
-            case Field::mock_testing_context_fallbacks:
+            case BodyField::mock_testing_context_fallbacks:
                 return read_pretended(known.name, token, Kind::context_window);
-            case Field::mock_testing_content_policy_fallbacks:
+            case BodyField::mock_testing_content_policy_fallbacks:
                 return read_pretended(known.name, token, Kind::content_policy);
-            case Field::mock_testing_rate_limit_error:
+            case BodyField::mock_testing_rate_limit_error:
                 return read_pretended(known.name, token, Kind::rate_limited);
             default:
                 return read_pretended(known.name, token, Kind::server_error);

@@ -1,4 +1,5 @@
-// The fields of a request's body that are acted upon, by their names. Internal to request.cpp.
+// The fields of a request's body that are acted upon, by their names. Internal to request.cpp and
+// multipart.cpp.
 //
 // Thread safety: pure.
 #pragma once
@@ -12,7 +13,7 @@
 namespace weir::router {
 
 /// What is made of a field. Each name may occur once.
-enum class Field : std::uint8_t {
+enum class BodyField : std::uint8_t {
     model,
     stream,
     stream_options,
@@ -47,11 +48,13 @@ enum class Field : std::uint8_t {
 };
 
 /// Meant for the router alone: not passed on.
-constexpr bool is_own(Field field) noexcept { return field >= Field::tags && field < Field::other; }
+constexpr bool is_own(BodyField field) noexcept {
+    return field >= BodyField::tags && field < BodyField::other;
+}
 
 struct KnownField {
     std::string_view name;
-    Field field = Field::other;
+    BodyField field = BodyField::other;
     std::string_view why{};  ///< it has no effect, or is refused
 };
 
@@ -66,60 +69,60 @@ inline constexpr std::string_view kNoChoice = "clients cannot choose the upstrea
 }  // namespace why
 
 inline constexpr auto kKnownFields = std::to_array<KnownField>({
-    {"model", Field::model},
-    {"stream", Field::stream},
-    {"stream_options", Field::stream_options},
-    {"max_tokens", Field::max_tokens},
-    {"max_completion_tokens", Field::max_tokens},
-    {"max_output_tokens", Field::max_tokens},
-    {"n", Field::n},
-    {"best_of", Field::n},
-    {"user", Field::user},
-    {"metadata", Field::metadata},
-    {"prompt", Field::text},
-    {"input", Field::text},
-    {"instructions", Field::text},
-    {"system", Field::text},
-    {"messages", Field::messages},
-    {"tools", Field::tools},
-    {"functions", Field::tools},
-    {"tags", Field::tags},
-    {"litellm_metadata", Field::litellm_metadata},
-    {"priority", Field::priority},
-    {"timeout", Field::timeout},
-    {"request_timeout", Field::request_timeout},
-    {"stream_timeout", Field::stream_timeout},
-    {"max_wait_seconds", Field::max_wait_seconds},
-    {"num_retries", Field::num_retries},
-    {"fallbacks", Field::fallbacks},
-    {"context_window_fallbacks", Field::context_window_fallbacks},
-    {"content_policy_fallbacks", Field::content_policy_fallbacks},
-    {"disable_fallbacks", Field::disable_fallbacks},
-    {"max_fallbacks", Field::max_fallbacks},
-    {"mock_testing_fallbacks", Field::mock_testing_fallbacks},
-    {"mock_testing_context_fallbacks", Field::mock_testing_context_fallbacks},
-    {"mock_testing_content_policy_fallbacks", Field::mock_testing_content_policy_fallbacks},
-    {"mock_testing_rate_limit_error", Field::mock_testing_rate_limit_error},
-    {"cache", Field::left_out, why::kNoCache},
-    {"caching", Field::left_out, why::kNoCache},
-    {"ttl", Field::left_out, why::kNoCache},
-    {"no-log", Field::left_out, why::kNoCallbacks},
-    {"litellm_call_id", Field::left_out, why::kNoCallbacks},
-    {"litellm_session_id", Field::left_out, why::kNoCallbacks},
-    {"litellm_trace_id", Field::left_out, why::kNoCallbacks},
-    {"drop_params", Field::left_out, why::kUnchanged},
-    {"additional_drop_params", Field::left_out, why::kUnchanged},
-    {"allowed_openai_params", Field::left_out, why::kUnchanged},
-    {"merge_reasoning_content_in_choices", Field::left_out, why::kUnchanged},
-    {"max_retries", Field::left_out, "see num_retries"},
-    {"mock_response", Field::refused, why::kNoMocks},
-    {"mock_tool_calls", Field::refused, why::kNoMocks},
-    {"mock_timeout", Field::refused, why::kNoMocks},
-    {"mock_delay", Field::refused, why::kNoMocks},
-    {"guardrails", Field::refused, "there are no Python hooks"},
-    {"api_base", Field::refused, why::kNoChoice},
-    {"base_url", Field::refused, why::kNoChoice},
-    {"api_key", Field::refused, why::kNoChoice},
+    {"model", BodyField::model},
+    {"stream", BodyField::stream},
+    {"stream_options", BodyField::stream_options},
+    {"max_tokens", BodyField::max_tokens},
+    {"max_completion_tokens", BodyField::max_tokens},
+    {"max_output_tokens", BodyField::max_tokens},
+    {"n", BodyField::n},
+    {"best_of", BodyField::n},
+    {"user", BodyField::user},
+    {"metadata", BodyField::metadata},
+    {"prompt", BodyField::text},
+    {"input", BodyField::text},
+    {"instructions", BodyField::text},
+    {"system", BodyField::text},
+    {"messages", BodyField::messages},
+    {"tools", BodyField::tools},
+    {"functions", BodyField::tools},
+    {"tags", BodyField::tags},
+    {"litellm_metadata", BodyField::litellm_metadata},
+    {"priority", BodyField::priority},
+    {"timeout", BodyField::timeout},
+    {"request_timeout", BodyField::request_timeout},
+    {"stream_timeout", BodyField::stream_timeout},
+    {"max_wait_seconds", BodyField::max_wait_seconds},
+    {"num_retries", BodyField::num_retries},
+    {"fallbacks", BodyField::fallbacks},
+    {"context_window_fallbacks", BodyField::context_window_fallbacks},
+    {"content_policy_fallbacks", BodyField::content_policy_fallbacks},
+    {"disable_fallbacks", BodyField::disable_fallbacks},
+    {"max_fallbacks", BodyField::max_fallbacks},
+    {"mock_testing_fallbacks", BodyField::mock_testing_fallbacks},
+    {"mock_testing_context_fallbacks", BodyField::mock_testing_context_fallbacks},
+    {"mock_testing_content_policy_fallbacks", BodyField::mock_testing_content_policy_fallbacks},
+    {"mock_testing_rate_limit_error", BodyField::mock_testing_rate_limit_error},
+    {"cache", BodyField::left_out, why::kNoCache},
+    {"caching", BodyField::left_out, why::kNoCache},
+    {"ttl", BodyField::left_out, why::kNoCache},
+    {"no-log", BodyField::left_out, why::kNoCallbacks},
+    {"litellm_call_id", BodyField::left_out, why::kNoCallbacks},
+    {"litellm_session_id", BodyField::left_out, why::kNoCallbacks},
+    {"litellm_trace_id", BodyField::left_out, why::kNoCallbacks},
+    {"drop_params", BodyField::left_out, why::kUnchanged},
+    {"additional_drop_params", BodyField::left_out, why::kUnchanged},
+    {"allowed_openai_params", BodyField::left_out, why::kUnchanged},
+    {"merge_reasoning_content_in_choices", BodyField::left_out, why::kUnchanged},
+    {"max_retries", BodyField::left_out, "see num_retries"},
+    {"mock_response", BodyField::refused, why::kNoMocks},
+    {"mock_tool_calls", BodyField::refused, why::kNoMocks},
+    {"mock_timeout", BodyField::refused, why::kNoMocks},
+    {"mock_delay", BodyField::refused, why::kNoMocks},
+    {"guardrails", BodyField::refused, "there are no Python hooks"},
+    {"api_base", BodyField::refused, why::kNoChoice},
+    {"base_url", BodyField::refused, why::kNoChoice},
+    {"api_key", BodyField::refused, why::kNoChoice},
 });
 
 /// A body has many fields that are not known: each is compared with the names of its own length only.

@@ -120,6 +120,6 @@ TEST_CASE("every field of a body that is meant for the router is documented") {
         REQUIRE(line != std::string::npos);
         const auto row = part.substr(line, part.find('\n', line) - line);
         CHECK(row.find(known.why) != std::string::npos);
-        CHECK((row.find("400") != std::string::npos) == (known.field == Field::refused));
+        CHECK((row.find("400") != std::string::npos) == (known.field == BodyField::refused));
     }
 }

@@ -85,8 +85,60 @@ TEST_CASE("fields for the router are left out wherever they stand") {
     CHECK(facts_of(form({m, part("priority", "1000")})).priority == 255);
     CHECK(facts_of(form({m, part("max_wait_seconds", "3"), part("num_retries", "1")}))
               .max_wait_seconds == 3.0);
-    CHECK(refused(form({m, part("priority", "high")})) == "request_body");
+    CHECK(refused(form({m, part("priority", "high")})) == "priority");
     CHECK(refused(form({m, p, p})) == "priority");
+    CHECK(refused(form({m, part("timeout", "1,\"priority\":2")})) == "timeout");
+}
+
+TEST_CASE("what a form tells the router means what it means in JSON") {
+    const auto m = part("model", "m");
+    const auto numbers = facts_of(form({part("request_timeout", "9"), m, part("stream_timeout", "1.5"),
+                                        part("max_fallbacks", "2"), part("disable_fallbacks", "True"),
+                                        part("cache", "{\"no-cache\":true}"), part("drop_params", "x")}));
+    CHECK(numbers.timeout_seconds == 9.0);
+    CHECK(numbers.stream_timeout_seconds == 1.5);
+    CHECK(numbers.own_fallbacks->max_fallbacks == 2u);
+    CHECK(numbers.own_fallbacks->disabled);
+
+    using Names = std::vector<std::string>;
+    const auto elements = form({part("tags[]", "a"), m, part("tags[]", "[b]"), part("fallbacks[]", "x"),
+                                part("metadata", R"({"tags":["c"],"k":1})"), part("timestamps[]", "word")});
+    CHECK(facts_of(elements).tags == Names{"c", "a", "[b]"});
+    CHECK(facts_of(elements).own_fallbacks->anyhow == Names{"x"});
+    CHECK(spliced(elements) == form({part("model", "new"), part("metadata", R"({"tags":["c"],"k":1})"),
+                                     part("timestamps[]", "word")}));
+    const auto lists = form({part("tags", R"(["a","b"])"), part("fallbacks", R"([{"m":["x"]}])"), m,
+                             part("litellm_metadata", R"({"tags":["c"]})")});
+    CHECK(facts_of(lists).tags == Names{"a", "b", "c"});
+    CHECK(facts_of(lists).own_fallbacks->fallbacks == FallbackLists{{"m", {"x"}}});
+    CHECK(spliced(lists) == form({part("model", "new")}));
+
+    CHECK(refused(form({m, part("tags", "a")})) == "tags");
+    CHECK(refused(form({m, part("tags", "[\"a\"]"), part("tags[]", "b")})) == "tags");
+    CHECK(refused(form({m, part("fallbacks", "[\"a\"],[\"b\"]")})) == "fallbacks");
+    CHECK(refused(form({m, part("tags[]", "\xff")})) == "tags");
+    CHECK(refused(form({m, part("mock_response", "hi")})) == "mock_response");
+    CHECK(refused(form({m, part("metadata", "anything")})) == "accepted");
+}
+
+TEST_CASE("of parts for the router there may be as many as can be left out") {
+    std::string beside;
+    std::string between;
+    for (std::size_t i = 0; i < kTagsMax; ++i) {
+        beside += part("tags[]", "a");
+        between += part("tags[]", "a") + part("other", "b");
+    }
+    CHECK(facts_of(form({beside, part("model", "m")})).tags.size() == kTagsMax);
+    CHECK(spliced(form({beside, kFile}), ModelIn::path) == form({part("model", "new"), kFile}));
+    CHECK(refused(form({beside, part("tags[]", "a"), part("model", "m")})) == "tags");
+    CHECK(refused(form({between, part("model", "m")})) == "request_body");
+    std::string most;
+    std::string left;
+    for (std::size_t i = 0; i < kOwnFieldsMax; ++i) {
+        most += part("other", "b") + part("tags[]", "a");
+        left += part("other", "b");
+    }
+    CHECK(spliced(form({most, kFile}), ModelIn::path) == form({part("model", "new"), left, kFile}));
 }
 
 TEST_CASE("a model that two parsers may read differently is refused") {

@@ -259,8 +259,8 @@ TEST_CASE("what is LiteLLM's own is left out, or refused where to do without it 
     for (const KnownField& known : kKnownFields) {
         CAPTURE(known.name);
         const std::string body = R"({"model":"m",")" + std::string(known.name) + R"(":[]})";
-        if (known.field == Field::refused) CHECK(refused(body).param == known.name);
-        if (known.field == Field::left_out) CHECK(spliced(body) == R"({"model":"new"})");
+        if (known.field == BodyField::refused) CHECK(refused(body).param == known.name);
+        if (known.field == BodyField::left_out) CHECK(spliced(body) == R"({"model":"new"})");
         if (is_own(known.field)) {
             CHECK(spliced(R"({"model":"m",")" + std::string(known.name) + R"(":null})") ==
                   R"({"model":"new"})");
