@@ -144,12 +144,14 @@ std::optional<RedisUrl> read_url(const Place& place, Said& said) {
     const auto text = node.text();
     if (!text) return std::nullopt;
     auto url = parse_redis_url(*text);
-    if (!url) {
+    const bool known = said.kind != ServerKind::none;
+    // What nobody needs of the environment may be meant for another program.
+    if (!url && !(known && place.environment)) {
         node.error(kUrlForm);  // not what was found: it may hold a password
         return std::nullopt;
     }
-    if (said.kind != ServerKind::none) {
-        if (said.kind == ServerKind::single && said.host == url->address.host &&
+    if (known) {
+        if (url && said.kind == ServerKind::single && said.host == url->address.host &&
             said.port.value_or(url->address.port) == url->address.port) {
             return url;
         }
@@ -169,24 +171,37 @@ std::optional<RedisUrl> read_url(const Place& place, Said& said) {
 }
 
 /// Nodes of a cluster, or sentinels.
-void read_server(const ConfigNode& node, ServerKind kind, std::uint16_t port, Said& said) {
-    auto nodes = read_nodes(node, port);
-    if (nodes.empty()) return;
-    if (said.kind == ServerKind::none) {
+void read_server(const Place& place, const char* key, ServerKind kind, std::uint16_t port, Said& said) {
+    const ConfigNode node = place.at(key);
+    const bool known = said.kind != ServerKind::none;
+    auto nodes = known && place.environment ? std::vector<RedisAddress>() : read_nodes(node, port);
+    if (known) {
+        if (node.present() && said.kind != kind) {
+            node.warn(fmt::format("has no effect: {} goes before it, and is another Redis", said.named_by));
+        }
+    } else if (!nodes.empty()) {
         said.kind = kind;
         said.nodes = std::move(nodes);
         said.named_by = node.path();
-    } else if (said.kind != kind || said.nodes != nodes) {
-        node.warn(fmt::format("has no effect: {} goes before it, and is another Redis", said.named_by));
     }
+}
+
+/// The port beside a host. Kubernetes gives to each program REDIS_PORT=tcp://… of a service named redis.
+std::optional<std::uint16_t> read_port(const ConfigNode& node, bool environment) {
+    if (environment && node.text().value_or("").starts_with("tcp://")) {
+        node.warn("has no effect: it is not a port, but what Kubernetes says of a service");
+        return std::nullopt;
+    }
+    const auto number = node.whole(1, 65535);
+    return number ? std::optional(static_cast<std::uint16_t>(*number)) : std::nullopt;
 }
 
 void read_place(const Place& place, Said& said) {
     const bool first = said.kind == ServerKind::none;
     const auto url = read_url(place, said);
-    read_server(place.at("startup_nodes"), ServerKind::cluster, 6379, said);
-    read_server(place.at("sentinel_nodes"), ServerKind::sentinel, 26379, said);
-    const auto host = read_host(place);
+    read_server(place, "startup_nodes", ServerKind::cluster, 6379, said);
+    read_server(place, "sentinel_nodes", ServerKind::sentinel, 26379, said);
+    const auto host = first || !place.environment ? read_host(place) : std::nullopt;
     if (host && said.kind == ServerKind::none) {
         said.kind = ServerKind::single;
         said.named_by = place.at("host").path();
@@ -195,31 +210,34 @@ void read_place(const Place& place, Said& said) {
         place.at("host").warn(fmt::format("has no effect: {} goes before it", said.named_by));
     }
     // A URL goes before what stands beside it, as in LiteLLM.
-    const auto take = [&](const char* key, auto& all, const auto& in_url, const auto& beside) {
+    const auto take = [&](const char* key, auto& all, const auto& in_url, const auto& read) {
+        if (all && place.environment) return;
+        const ConfigNode node = place.at(key);
+        const auto beside = read(node);
         if (in_url && beside && *in_url != *beside) {
-            place.at(key).warn("has no effect: the URL beside it says otherwise");
+            node.warn("has no effect: the URL beside it says otherwise");
         }
         add(all, in_url);
         add(all, beside);
     };
-    const auto text = [&](const char* key) { return place.at(key).text(); };
-    std::optional<std::uint16_t> port;
-    if (const auto number = place.at("port").whole(1, 65535)) port = static_cast<std::uint16_t>(*number);
-    std::optional<std::uint32_t> database;
-    if (const auto number = place.at("db").whole(0, 1'000'000)) {
-        database = static_cast<std::uint32_t>(*number);
-    }
+    const auto text = [](const ConfigNode& node) { return node.text(); };
+    const auto truth = [](const ConfigNode& node) { return node.boolean(); };
+    const auto port = [&](const ConfigNode& node) { return read_port(node, place.environment); };
+    const auto database = [](const ConfigNode& node) {
+        const auto number = node.whole(0, 1'000'000);
+        return number ? std::optional(static_cast<std::uint32_t>(*number)) : std::nullopt;
+    };
     const RedisUrl none;
     const RedisUrl& said_by_url = url ? *url : none;
     take("port", said.port, url ? std::optional(url->address.port) : std::nullopt, port);
-    take("username", said.username, said_by_url.username, text("username"));
-    take("password", said.password, said_by_url.password, text("password"));
+    take("username", said.username, said_by_url.username, text);
+    take("password", said.password, said_by_url.password, text);
     take("db", said.database, said_by_url.database, database);
-    take("ssl", said.tls, said_by_url.tls ? std::optional(true) : std::nullopt, place.at("ssl").boolean());
-    take("ca_file", said.ca_file, said_by_url.ca_file, text("ca_file"));
-    add(said.service_name, text("service_name"));
-    add(said.sentinel_password, text("sentinel_password"));
-    if (const auto asked = text("ssl_cert_reqs"); asked && *asked != "required") {
+    take("ssl", said.tls, said_by_url.tls ? std::optional(true) : std::nullopt, truth);
+    take("ca_file", said.ca_file, said_by_url.ca_file, text);
+    take("service_name", said.service_name, std::optional<std::string>(), text);
+    take("sentinel_password", said.sentinel_password, std::optional<std::string>(), text);
+    if (const auto asked = place.at("ssl_cert_reqs").text(); asked && *asked != "required") {
         place.at("ssl_cert_reqs").warn(kVerified);
     }
 }

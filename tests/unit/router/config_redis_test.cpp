@@ -143,6 +143,21 @@ TEST_CASE("a URL speaks of its own server only") {
                     "the variable REDIS_URL", ""));
 }
 
+TEST_CASE("what is not needed of the environment may be nonsense") {
+    const Variables variables = {{"REDIS_URL", "unix:///run/redis"},  {"REDIS_CLUSTER_NODES", "a:1,b:2"},
+                                 {"REDIS_SENTINEL_NODES", "a:1,b:2"}, {"REDIS_HOST", "a:1"},
+                                 {"REDIS_PORT", "tcp://10.0.0.1:1"},  {"REDIS_DB", "main"},
+                                 {"REDIS_SSL", "perhaps"}};
+    CHECK(server(redis("weir_settings: {redis: {host: h, port: 7000, db: 0, ssl: false}}", variables)) ==
+          "h:7000");
+    CHECK_FALSE(load("weir_settings: {redis: {host: h}}", variables).ok());
+    CHECK_FALSE(load("weir_settings: {redis: {}}", variables).ok());
+    // As in a pod beside a service named redis.
+    const Variables pod = {{"REDIS_PORT", "tcp://10.0.0.1:6379"}};
+    CHECK(server(redis("router_settings: {redis_host: redis}", pod)) == "redis:6379");
+    CHECK(has(said("router_settings: {redis_host: redis}", pod), "the variable REDIS_PORT", "Kubernetes"));
+}
+
 TEST_CASE("what contradicts the URL beside it is told") {
     const std::string settings =
         "router_settings: {redis_url: 'rediss://:p@h:1', redis_host: r, redis_port: 2, redis_db: 3, "
