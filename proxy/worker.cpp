@@ -110,7 +110,9 @@ void Worker::reload() {
     notify_reloading();
     try {
         auto tls = client_tls(options_);
-        service_.setup = std::make_shared<Setup>(io_, loaded.config, router_options_);
+        auto setup = std::make_shared<Setup>(io_, loaded.config, router_options_);
+        service_.setup->router.hand_over(setup->router);
+        service_.setup = std::move(setup);
         service_.tls = std::move(tls);  // connections that have it already keep it
         log(LogLevel::warning, "configuration reloaded");
     } catch (const std::exception& error) {

@@ -68,7 +68,7 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
       wait_room_(io, segment_, participant_, config_.weir.queue.max_depth) {
     if (config_.weir.redis.enabled()) {
         segment_.set_shared(true);
-        coordination_ = std::make_unique<Coordination>(io_, pulse_, segment_, config_.weir);
+        coordination_ = std::make_shared<Coordination>(io_, pulse_, segment_, config_.weir);
     }
     for (const DeploymentConfig& entry : config_.model_list) {
         std::string ignored;  // the configuration has checked it
@@ -90,7 +90,10 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
     });
 }
 
-Router::~Router() = default;
+/// Those who have handed over to it may still have the coordination.
+Router::~Router() {
+    if (coordination_) coordination_->stop();
+}
 
 void Router::index_groups() {
     for (auto& [name, group] : groups_) {
@@ -113,6 +116,16 @@ void Router::start() {
 void Router::stop() noexcept {
     pulse_.stop();
     if (coordination_) coordination_->stop();
+}
+
+void Router::hand_over(Router& next) {
+    // In another segment is another host: this one remains until its last request has ended.
+    if (!coordination_ || config_.weir.segment != next.config_.weir.segment) return;
+    if (next.coordination_) {
+        coordination_->hand_over(next.coordination_);
+    } else {
+        coordination_->stop();
+    }
 }
 
 Upstream& Router::upstream_for(const Url& url) {

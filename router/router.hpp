@@ -59,6 +59,10 @@ class Router {
     void start();
     void stop() noexcept;
 
+    /// Another configuration has been read, and `next` made by it and started: what there is but once for
+    /// a host, its contact with others, is `next`'s now. Requests under way here can still end.
+    void hand_over(Router& next);
+
     /// Sends one request to a deployment of the model that it names and reads the answer whole. A refusal
     /// or failure is a Reply too, in OpenAI's error shape. For pieces as they come: Call.
     Task<Reply> complete(std::string body, CompleteOptions options = {});
@@ -143,7 +147,7 @@ class Router {
     shm::Segment segment_;
     shm::Participant participant_;
     Pulse pulse_;
-    std::unique_ptr<Coordination> coordination_;  // null if this host is alone
+    std::shared_ptr<Coordination> coordination_;  // null if this host is alone
     std::mt19937_64 random_;
     std::map<std::string, std::unique_ptr<Upstream>> upstreams_;  // by scheme, host and port
     std::vector<std::unique_ptr<Deployment>> deployments_;

@@ -39,20 +39,21 @@ class Coordination::Coordinator {
  public:
     Coordinator(Coordination& owner, const LeaseRules& rules)
         : owner_(owner),
-          prefix_(fmt::format("{{{}}}:", owner.settings_.redis.prefix)),
-          settings_(owner.settings_.redis),
+          prefix_(fmt::format("{{{}}}:", owner.redis_.prefix)),
+          settings_(owner.redis_),
           pulse_(owner.io_),
           client_(owner.io_, pulse_, settings_),
           timer_(owner.io_),
           leases_(owner.board_),
-          host_(rules, leases_, owner.board_.contact(), shm::now()) {
+          host_(rules, leases_, contact_for(rules, owner.board_.contact()), shm::now()) {
         leases_.serve(host_);
         pulse_.start();
     }
 
-    /// Until the coordination ends. `self` keeps it alive meanwhile.
+    /// Until this is the coordinator no more. `self` keeps it alive meanwhile.
     static Task<void> run(std::shared_ptr<Coordinator> self, std::shared_ptr<Coordination*> owner) {
-        while (*owner && (*owner)->running_) {
+        const auto works = [&] { return *owner && (*owner)->coordinator_ == self; };
+        while (works()) {
             const shm::Nanos now = shm::now();
             if (self->leases_.look_for_limits()) self->host_.set_subjects(self->leases_.subjects());
             auto beat = self->host_.poll(now, 1 + random_number(9'000'000'000'000));
@@ -65,7 +66,7 @@ class Coordination::Coordinator {
             const RedisReply reply = co_await self->client_.call_script(lease_script_sha1(), lease_script(),
                                                                         to_words(*beat, self->prefix_),
                                                                         now + self->settings_.timeout);
-            if (!*owner) break;
+            if (!works()) break;
             self->take(reply, beat->reports.size());
         }
         self->pulse_.stop();
@@ -73,9 +74,13 @@ class Coordination::Coordinator {
 
     void wake() { timer_.cancel(); }
 
-    const LeaseHost& host() const noexcept { return host_; }
-
  private:
+    /// A predecessor may have had another fail mode.
+    static shm::LeaseContact contact_for(const LeaseRules& rules, shm::LeaseContact contact) {
+        if (contact.mode > shm::LeaseMode::shared) contact.mode = mode_without_contact(rules.fail_mode);
+        return contact;
+    }
+
     void publish() {
         const shm::LeaseMode before = owner_.board_.mode();
         publish_contact(owner_.board_, host_.contact());
@@ -101,12 +106,12 @@ class Coordination::Coordinator {
         // Once for each kind of trouble, not once for each attempt.
         if (!failure.empty() && failure != failure_) owner_.say(failure);
         failure_ = std::move(failure);
-        if (failure_.empty() && host_.hosts() > owner_.settings_.expected_hosts && !said_hosts_) {
+        if (failure_.empty() && host_.hosts() > owner_.expected_hosts_ && !said_hosts_) {
             said_hosts_ = true;
             owner_.say(
                 fmt::format("there are {} hosts; expected_hosts is {}, by which limits would be divided "
                             "without contact",
-                            host_.hosts(), owner_.settings_.expected_hosts));
+                            host_.hosts(), owner_.expected_hosts_));
         }
         publish();
     }
@@ -128,11 +133,13 @@ class Coordination::Coordinator {
 Coordination::Coordination(asio::io_context& io, Pulse& pulse, const shm::Segment& segment,
                            const WeirSettings& settings)
     : io_(io),
-      settings_(settings),
+      segment_(segment),
       segment_name_(segment.name()),
+      redis_(settings.redis),
+      fail_mode_(settings.fail_mode),
+      expected_hosts_(settings.expected_hosts),
       board_(segment),
       watch_(board_, {settings.fail_mode, settings.expected_hosts, settings.redis.lease}),
-      bell_(io, segment.name(), [this] { wake(); }),
       grants_timer_(io),
       self_(std::make_shared<Coordination*>(this)) {
     pulse.on_beat([self = self_](shm::Nanos now) {
@@ -146,23 +153,35 @@ Coordination::~Coordination() {
 }
 
 void Coordination::start() {
-    running_ = true;
+    place_ = std::make_unique<shm::LeaseBoard>(segment_);
+    bell_ = std::make_unique<Doorbell>(io_, segment_name_, [this] { wake(); });
     beat(shm::now());
 }
 
+/// An exchange may be under way; the answer finds nobody whom it concerns. To the next coordinator it is one
+/// of a predecessor that has died.
 void Coordination::stop() noexcept {
-    running_ = false;
-    bell_.ignore();
     wake();
+    coordinator_.reset();
+    bell_.reset();
+    place_.reset();
     grants_timer_.cancel();
 }
 
+void Coordination::hand_over(std::shared_ptr<Coordination> next) {
+    stop();
+    next_ = std::move(next);
+    next_->next_election_ = {};
+    next_->beat(shm::now());
+    tell_raised();  // who waits here goes on there
+}
+
 void Coordination::beat(shm::Nanos now) {
-    if (!running_) return;
+    if (!place_) return;
     check(now);
     if (now < next_election_) return;
     next_election_ = now + kElectEvery;
-    if (!leads() && board_.lead()) lead();
+    if (!leads() && place_->lead()) lead();
     if (watch_.look(now)) tell_raised();
 }
 
@@ -170,18 +189,20 @@ void Coordination::beat(shm::Nanos now) {
 void Coordination::lead() {
     LeaseRules rules;
     rules.host = board_.host(1 + random_number(9'000'000'000'000));
-    rules.fail_mode = settings_.fail_mode;
-    rules.hosts_expected = settings_.expected_hosts;
-    rules.timing.lease = settings_.redis.lease;
-    rules.timing.margin = std::max(settings_.redis.lease / 30, shm::Nanos(std::chrono::milliseconds(200)));
-    rules.timing.patience = settings_.redis.wait;
+    rules.fail_mode = fail_mode_;
+    rules.hosts_expected = expected_hosts_;
+    rules.timing.lease = redis_.lease;
+    rules.timing.margin = std::max(redis_.lease / 30, shm::Nanos(std::chrono::milliseconds(200)));
+    rules.timing.patience = redis_.wait;
     coordinator_ = std::make_shared<Coordinator>(*this, rules);
     asio::co_spawn(io_, Coordinator::run(coordinator_, self_), [self = self_](std::exception_ptr failure) {
         // Out of memory, say: the lease runs out, and the limits are kept by the fail mode.
         if (failure && *self) (*self)->say("the coordination has failed and rests");
     });
-    if (!bell_.hang(kCoordinatorsBell)) say("cannot be woken; requests may wait a little longer for a lease");
-    bell_.listen();
+    if (!bell_->hang(kCoordinatorsBell)) {
+        say("cannot be woken; requests may wait a little longer for a lease");
+    }
+    bell_->listen();
 }
 
 void Coordination::wake() {
@@ -195,6 +216,7 @@ void Coordination::tell_raised() {
 }
 
 Task<bool> Coordination::wait_for_more(std::uint64_t seen, shm::Nanos deadline) {
+    if (next_) co_return co_await latest().wait_for_more(seen, deadline);
     Waiting waiting{Timer(io_), seen};
     waiting.timer.expires_at(Timer::time_point(deadline));
     waiting_.push_back(&waiting);
@@ -209,8 +231,8 @@ Task<bool> Coordination::wait_for_more(std::uint64_t seen, shm::Nanos deadline) 
 void Coordination::ring() {
     if (leads()) {
         wake();
-    } else {
-        bell_.ring(kCoordinatorsBell);
+    } else if (bell_) {
+        bell_->ring(kCoordinatorsBell);
     }
 }
 

@@ -25,7 +25,7 @@ namespace weir::router {
 
 class Coordination {
  public:
-    /// `settings` must outlive it. Before `pulse` goes, it must have gone.
+    /// Before `pulse` and `segment` go, it must have been stopped.
     Coordination(asio::io_context& io, Pulse& pulse, const shm::Segment& segment,
                  const WeirSettings& settings);
     ~Coordination();
@@ -34,11 +34,17 @@ class Coordination {
 
     /// Begins; what it has begun ends with stop() or with the io_context.
     void start();
+    /// Also gives the coordinator's place back.
     void stop() noexcept;
+
+    /// Stops, in favour of `next`, which has other settings, and the same segment. Requests that have begun
+    /// with this one's go by those from now on.
+    void hand_over(std::shared_ptr<Coordination> next);
 
     /// To be called before each decision: nobody is admitted by a lease that has run out. Costs one load.
     void check(shm::Nanos now) {
-        if (watch_.check(now)) wake();
+        Coordination& one = latest();
+        if (one.watch_.check(now)) one.wake();
     }
 
     /// Counts raised leases. To be read before a decision that may have to wait for more.
@@ -49,13 +55,18 @@ class Coordination {
     Task<bool> wait_for_more(std::uint64_t seen, shm::Nanos deadline);
 
     shm::LeaseMode mode() const noexcept { return board_.mode(); }
-    shm::Nanos patience() const noexcept { return settings_.redis.wait; }
+    shm::Nanos patience() const noexcept { return redis_.wait; }
     bool leads() const noexcept { return coordinator_ != nullptr; }
 
  private:
     class Coordinator;
     struct Waiting;
 
+    Coordination& latest() noexcept {
+        Coordination* one = this;
+        while (one->next_) one = one->next_.get();
+        return *one;
+    }
     void beat(shm::Nanos now);
     void lead();
     void tell_raised();
@@ -66,13 +77,18 @@ class Coordination {
     void say(const std::string& what) const;
 
     asio::io_context& io_;
-    const WeirSettings& settings_;
+    const shm::Segment& segment_;
     std::string segment_name_;
+    const RedisSettings redis_;
+    const FailMode fail_mode_;
+    const std::uint64_t expected_hosts_;
     shm::LeaseBoard board_;
     LeaseWatch watch_;
-    bool running_ = false;
+    // While it runs: what it becomes the coordinator with, and how it rings or is rung.
+    std::unique_ptr<shm::LeaseBoard> place_;
+    std::unique_ptr<Doorbell> bell_;
     std::shared_ptr<Coordinator> coordinator_;  // if this process is the one
-    Doorbell bell_;
+    std::shared_ptr<Coordination> next_;        // if it has been handed over
     std::vector<Waiting*> waiting_;
     Timer grants_timer_;
     bool watching_ = false;

@@ -211,3 +211,32 @@ TEST_CASE("the process that talks to the store is stopped, and the others take w
     hosts.wait_for_mode("shared");
     CHECK(wait_until([&] { return ask().status == 200; }));
 }
+
+TEST_CASE("a reload changes the store at once, though a request of before is still under way") {
+    if (no_redis()) return;
+    RedisServer before;
+    const RedisServer after;
+    Hosts::Options options = two_hosts(before.port(), "closed");
+    options.count = 1;
+    options.site.upstream_arguments = {"--rpm", "0", "--latency-ms", "6000"};
+    Hosts hosts(options);
+    const std::jthread slow([&] { hosts.ask(0); });
+    const auto running = [&] {
+        std::size_t count = 0;
+        for (const std::uint16_t port : hosts.site().upstream_ports()) {
+            for (const auto& arrival : arrivals_at(port)) count += arrival.at("end") == "running";
+        }
+        return count;
+    };
+    REQUIRE(wait_until([&] { return running() == 1; }));
+    hosts.site().edit_config(hosts.segment(0), Hosts::at(before.port()), Hosts::at(after.port()));
+    hosts.proxy(0).signal(SIGHUP);
+    const auto known = [&] {
+        return PlainRedis(after.port()).command({"EXISTS", "{weir}:hosts"}).integer == 1;
+    };
+    REQUIRE(wait_until(known, std::chrono::seconds(3)));
+    before.stop();
+    let_pass(std::chrono::milliseconds(1500));  // the lease of before is over
+    CHECK(hosts.has_mode(0, "shared"));
+    CHECK(running() == 1);
+}

@@ -1,6 +1,7 @@
 #include "tests/e2e/site.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "tests/support/http.hpp"
@@ -44,6 +45,14 @@ std::string Site::config(const std::string& segment) const {
                              ", window_seconds: " + std::to_string(options_.window_seconds) +
                              (options_.weir_settings.empty() ? "" : ", " + options_.weir_settings) + "}\n" +
                              options_.more);
+}
+
+void Site::edit_config(const std::string& segment, const std::string& from, const std::string& to) const {
+    const std::string file = segment + ".yaml";
+    std::string text = read_file(folder_.path(file));
+    const std::size_t found = text.find(from);
+    if (found == std::string::npos) throw std::runtime_error("no " + from + " in the configuration");
+    folder_.write(file, text.replace(found, from.size(), to));
 }
 
 Program& Site::start_proxy(std::uint16_t port, const std::string& segment,

@@ -29,6 +29,9 @@ class Site {
     /// The configuration of all proxies and routers, with another segment if given.
     std::string config(const std::string& segment = {}) const;
 
+    /// Changes the file that config() has written for `segment`, for a proxy that reads it again.
+    void edit_config(const std::string& segment, const std::string& from, const std::string& to) const;
+
     /// Starts a proxy on any port, or on this one, and waits until it listens. `environment`: "NAME=value".
     Program& start_proxy(std::uint16_t port = 0, const std::string& segment = {},
                          const std::vector<std::string>& environment = {});
