@@ -15,6 +15,11 @@ namespace {
 
 constexpr std::string_view kEventStream = "text/event-stream";
 
+std::string milliseconds(shm::Nanos duration) {
+    const auto micros = duration.count() / 1000;
+    return fmt::format("{}.{:03}", micros / 1000, micros % 1000);
+}
+
 }  // namespace
 
 void AnswerWriter::begin(const Terms& terms) noexcept {
@@ -80,6 +85,9 @@ bool AnswerWriter::append_relayed_head(const Call& call, std::string_view own_fi
     relay_fields(answer.fields(), head);
     if (answer.status() == 429) append_retry_after(answer.fields(), head);
     out_ += own_fields;
+    if (answer.status() < 400) {
+        head.field("x-litellm-response-duration-ms", milliseconds(call.came_at() - terms_.began));
+    }
     if (chunked) head.field("transfer-encoding", "chunked");
     if (length >= 0) head.field("content-length", static_cast<std::uint64_t>(length));
     append_end(head);

@@ -27,6 +27,7 @@ class AnswerWriter {
         bool head_only = false;      ///< the answer to HEAD
         bool chunks = true;          ///< the client knows them: HTTP/1.1
         shm::Nanos write_timeout{};  ///< for the client to take a piece
+        shm::Nanos began{};          ///< the head of the request was there
     };
     void begin(const Terms& terms) noexcept;
 

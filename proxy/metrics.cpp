@@ -35,6 +35,8 @@ constexpr std::array kHelp = {
     Help{"litellm_request_total_latency_metric", "histogram",
          "Seconds from a request to the end of its answer"},
     Help{"litellm_llm_api_latency_metric", "histogram", "Seconds of it until the upstream's answer began"},
+    Help{"litellm_llm_api_time_to_first_token_metric", "histogram",
+         "Seconds until the first piece of an upstream's stream"},
     Help{"weir_refused_requests_total", "counter", "Requests refused by a limit, by that limit's kind"},
 };
 
@@ -194,6 +196,9 @@ void Metrics::count(const Served& served) {
     if (!served.deployment.empty()) {
         count_deployment(served);
         observe(group.upstream_latency, kUpstreamLatency, served.upstream, by_model);
+    }
+    if (served.first_piece && served.status < 400) {
+        observe(group.first_piece, kFirstPiece, *served.first_piece, by_model);
     }
     if (served.usage) {
         add(group.total_tokens, "litellm_total_tokens_metric_total", served.usage->total_tokens, by_model);

@@ -45,13 +45,15 @@ class Metrics {
                                                 "litellm_request_total_latency_metric_micros"};
     static constexpr HistogramNames kUpstreamLatency = {"litellm_llm_api_latency_metric_bucket",
                                                         "litellm_llm_api_latency_metric_micros"};
+    static constexpr HistogramNames kFirstPiece = {"litellm_llm_api_time_to_first_token_metric_bucket",
+                                                   "litellm_llm_api_time_to_first_token_metric_micros"};
     struct Status {
         unsigned code;
         Cell requests, failed;
     };
     struct Group {
         Cell refused, total_tokens, input_tokens, output_tokens;
-        Histogram latency, upstream_latency;
+        Histogram latency, upstream_latency, first_piece;
         std::map<std::string, std::vector<Status>, std::less<>> by_key;
     };
     struct Deployment {

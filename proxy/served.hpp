@@ -25,6 +25,7 @@ struct Served {
     std::uint64_t bytes_out = 0;     ///< of the answer's body
     shm::Nanos duration{};           ///< from the head of the request to the end of the answer
     shm::Nanos upstream{};           ///< of it, waiting for the head of the upstream's answer
+    std::optional<shm::Nanos> first_piece{};  ///< likewise, for the first piece of a stream
     std::uint32_t retries = 0;
     std::uint32_t fallbacks = 0;
     bool refused = false;            ///< by one of our own limits

@@ -133,7 +133,7 @@ Task<Intake::Result> Session::read_request() {
 void Session::begin_answer(bool sound) {
     const bool keep_alive = sound && intake_.keep_alive() && !service_.draining;
     answer_.begin({keep_alive, intake_.head().method == "HEAD", intake_.head().version == 11,
-                   limits().write_timeout});
+                   limits().write_timeout, began_});
 }
 
 Task<void> Session::answer_request() {
@@ -352,6 +352,7 @@ void Session::take_note(const Call& call) {
         deployment_id_ = call.deployment()->config().id;
         served_.deployment = deployment_id_;
         served_.upstream = call.upstream_time();
+        served_.first_piece = call.first_piece_time();
     }
     served_.retries = call.effort().retries;
     served_.fallbacks = call.effort().fallbacks;

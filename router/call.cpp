@@ -432,8 +432,7 @@ void Call::finish(bool whole, shm::Nanos now) {
     router_.wait_room_.capacity_returned();
     if (!whole || exchange_->status() >= 400) return;
     shm::LatencySample sample{now - attempted_, {}, router_.config_.latency_memory};
-    const bool begun = first_byte_ != shm::Nanos{};
-    if (request_.facts->stream && begun) sample.ttft = first_byte_ - attempted_;
+    if (const auto first = first_piece_time()) sample.ttft = *first;
     shm::record_success(account_.deployment()->health(), now, sample);
     if (const auto usage = scanner_->usage()) {
         const std::uint64_t answers = std::max<std::uint64_t>(account_.size().n, 1);

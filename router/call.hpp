@@ -68,6 +68,11 @@ class Call {
     shm::Nanos came_at() const noexcept { return came_at_; }
     /// Waiting for the head of the answer, of the latest attempt.
     shm::Nanos upstream_time() const noexcept { return answered_ - attempted_; }
+    /// Waiting for the first piece of a stream, of the latest attempt, if one came.
+    std::optional<shm::Nanos> first_piece_time() const noexcept {
+        if (!request_.facts->stream || first_byte_ == shm::Nanos{}) return std::nullopt;
+        return first_byte_ - attempted_;
+    }
     /// What the answer said it used, as far as it has been read.
     std::optional<Usage> usage() const noexcept { return scanner_ ? scanner_->usage() : std::nullopt; }
 

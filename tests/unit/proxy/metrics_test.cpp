@@ -60,6 +60,21 @@ TEST_CASE("what was served is counted once under each of its labels") {
     CHECK(counters.at(R"(litellm_llm_api_latency_metric_bucket{model="gpt",le="0.025"})") == 3);
 }
 
+TEST_CASE("the time to the first piece is that of streams, and not of errors") {
+    const shm::test::ScratchName scratch;
+    shm::Segment segment = shm::Segment::open(scratch.options(4u << 20));
+    Metrics metrics(segment);
+    metrics.count(success());
+    Served stream = success();
+    stream.first_piece = 40ms;
+    metrics.count(stream);
+    stream.status = 500;
+    metrics.count(stream);
+    const auto counters = counters_of(segment);
+    CHECK(counters.at(R"(litellm_llm_api_time_to_first_token_metric_bucket{model="gpt",le="0.05"})") == 1);
+    CHECK(counters.at(R"(litellm_llm_api_time_to_first_token_metric_micros{model="gpt"})") == 40'000);
+}
+
 TEST_CASE("two processes' counts are one counter, and labels are escaped") {
     const shm::test::ScratchName scratch;
     shm::Segment segment = shm::Segment::open(scratch.options(4u << 20));

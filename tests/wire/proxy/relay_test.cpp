@@ -82,6 +82,28 @@ TEST_CASE("Usage in all streams is left in them where it is configured") {
     CHECK(client.post("/v1/chat/completions", kStream, kKey).body.find(R"("usage":{)") != std::string::npos);
 }
 
+TEST_CASE("An answer that is no error says how long it took, and a stream's first piece is measured") {
+    Upstream upstream;
+    Proxy proxy(kConfig, upstream.url());
+    RawClient client = proxy.client();
+    const std::string duration = "x-litellm-response-duration-ms";
+    const auto stalled = [&](const std::string& body) {
+        upstream.script(R"([{"stall_ms":50}])");
+        return client.post("/v1/chat/completions", body, kKey);
+    };
+    CHECK(std::stod(stalled(kChat).field(duration)) >= 50);
+    const auto first_pieces = [&] { return client.get("/metrics").body; };
+    const std::string count = R"(litellm_llm_api_time_to_first_token_metric_count{model="gpt"} )";
+    CHECK(first_pieces().find(count) == std::string::npos);
+    CHECK(std::stod(stalled(kStream).field(duration)) >= 50);
+    CHECK(soon([&] { return first_pieces().find(count + "1\n") != std::string::npos; }));
+    upstream.script(R"([{"status":500}])");
+    CHECK_FALSE(client.post("/v1/chat/completions", kStream, kKey).has(duration));
+    CHECK_FALSE(client.post("/v1/chat/completions", R"({"model":"x"})", kKey).has(duration));
+    CHECK_FALSE(client.get("/v1/models", kKey).has(duration));
+    CHECK(first_pieces().find(count + "1\n") != std::string::npos);
+}
+
 TEST_CASE("Pieces of a stream come as they come") {
     Upstream upstream;
     Proxy proxy(kConfig, upstream.url());
