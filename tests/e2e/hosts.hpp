@@ -27,10 +27,6 @@ inline constexpr const char* kCaller =
 inline constexpr const char* kQuestion =
     R"({"model":"fake-openai-endpoint","max_tokens":60,"messages":[{"role":"user","content":"hi"}]})";
 
-inline void let_pass(std::chrono::nanoseconds time) {
-    wait_until([] { return false; }, time);
-}
-
 class Hosts {
  public:
     struct Options {
@@ -133,7 +129,7 @@ class Traffic {
         } catch (const std::exception&) {
             // Whatever it is, the ledgers judge.
         }
-        let_pass(std::chrono::milliseconds(2));
+        pause_for(std::chrono::milliseconds(2));
     }
     std::vector<std::jthread> threads_;
 };

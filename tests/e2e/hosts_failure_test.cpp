@@ -137,9 +137,9 @@ TEST_CASE("a connection that stalls and breaks all the time: no window is overfu
         const Traffic traffic(hosts);
         const int times = long_form() ? 100 : 12;
         for (int i = 0; i < times; ++i) {
-            let_pass(std::chrono::milliseconds(60 + 37 * i % 120));
+            pause_for(std::chrono::milliseconds(60 + 37 * i % 120));
             relay.stall();
-            let_pass(std::chrono::milliseconds(10 + 53 * i % 350));
+            pause_for(std::chrono::milliseconds(10 + 53 * i % 350));
             if (i % 2 == 0) relay.cut();
             relay.go_on();
         }

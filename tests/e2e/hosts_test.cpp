@@ -206,7 +206,7 @@ TEST_CASE("while a lease lasts no request waits for the store, and without one n
     // A stream is given some in advance.
     for (int i = 0; i < 40; ++i) {
         REQUIRE(hosts.ask(0).status == 200);
-        let_pass(std::chrono::milliseconds(100));
+        pause_for(std::chrono::milliseconds(100));
     }
     redis.pause();
     for (int i = 0; i < 3; ++i) {
@@ -253,7 +253,7 @@ TEST_CASE("another process of the host goes on when the one that talks to the st
     REQUIRE(hosts.ask(0).status == 200);
     hosts.proxy(0).kill();
     // Its lease would be over by then, and nothing would be admitted.
-    let_pass(std::chrono::milliseconds(1500));
+    pause_for(std::chrono::milliseconds(1500));
     CHECK(wait_until([&] {
         const auto answer = fetch(second.port(), "POST", "/v1/chat/completions", kQuestion, kCaller);
         return answer.status == 200 && answer.field("x-weir-limit-mode") == "shared";

@@ -16,7 +16,7 @@
 #include "shm/segment_impl.hpp"
 #include "stepped.hpp"
 #include "tests/support/long_form.hpp"
-#include "tests/support/soon.hpp"
+#include "tests/support/wait.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
 using namespace weir::shm;
@@ -90,7 +90,7 @@ class Stage {
     /// Makes a limiter as soon as there is a place for it.
     Limiter make(std::string_view name, Nanos window, Units limit) {
         Limiter made;
-        REQUIRE(weir::test::soon([&] {
+        REQUIRE(weir::test::wait_until([&] {
             try {
                 made = segment_.limiter({"brief", name, Unit::requests, window}, limit);
             } catch (const DirectoryFull&) {
@@ -108,7 +108,7 @@ class Stage {
         store(board_->taken, 0);
         const Limiter old = make("old", kOldWindow, kOldLimit);
         REQUIRE(me_.charge(old, 1, now()) == 1);
-        REQUIRE(weir::test::soon([&] { return me_.usage(old, now()).used == 0; }));
+        REQUIRE(weir::test::wait_until([&] { return me_.usage(old, now()).used == 0; }));
         SegmentImpl& impl = *SegmentAccess::impl(segment_);
         const std::uint32_t place = impl.index_of(*old.record);
         // ORDER(table): nobody is at it

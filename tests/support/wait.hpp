@@ -1,5 +1,5 @@
 // Waiting for something that another thread or process will do, with a deadline that only a broken
-// program meets.
+// program meets; never for a fixed time, if it is to become true.
 #pragma once
 
 #include <chrono>
@@ -20,5 +20,8 @@ bool wait_until(Done done, std::chrono::nanoseconds patience = kPatience) {
     }
     return true;
 }
+
+/// For what must not happen meanwhile, or must take its time.
+inline void pause_for(std::chrono::nanoseconds duration) { std::this_thread::sleep_for(duration); }
 
 }  // namespace weir::test

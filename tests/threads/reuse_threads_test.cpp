@@ -18,7 +18,7 @@
 #include "shm/file_lock.hpp"
 #include "shm/segment.hpp"
 #include "shm/segment_impl.hpp"
-#include "tests/support/soon.hpp"
+#include "tests/support/wait.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
 using namespace weir::shm;
@@ -57,7 +57,7 @@ void keep_at(const Work& work, const Enough& enough) {
             while (!ended.load(kRelaxed)) work(i);  // ORDER(counter)
         });
     }
-    weir::test::soon(enough, std::chrono::seconds(60));
+    weir::test::wait_until(enough, std::chrono::seconds(60));
     ended.store(true, kRelaxed);  // ORDER(counter)
     for (std::thread& thread : threads) thread.join();
 }

@@ -10,7 +10,7 @@
 #include "shm/word.hpp"
 #include "tests/multiprocess/crew.hpp"
 #include "tests/support/fake_upstream.hpp"
-#include "tests/support/soon.hpp"
+#include "tests/support/wait.hpp"
 #include "tests/wire/router/rig.hpp"
 
 using namespace weir::router;
@@ -99,11 +99,11 @@ TEST_CASE("no request of another process that begins after a cooldown was set is
     Child other([&] { return ask_until_refused(config, *told); });
     std::vector<double> lags_ms;
     for (std::size_t round = 0; round < kRounds; ++round) {
-        REQUIRE(weir::test::soon([&] { return read(told->served[round]) != 0; }));
+        REQUIRE(weir::test::wait_until([&] { return read(told->served[round]) != 0; }));
         const weir::shm::Nanos before = weir::shm::now();
         weir::shm::set_cooldown(rig.deployment(model(round)).health(), before + std::chrono::minutes(1));
         const auto after = static_cast<std::uint64_t>(weir::shm::now().count());
-        REQUIRE(weir::test::soon([&] { return read(told->refused[round]) != 0; }));
+        REQUIRE(weir::test::wait_until([&] { return read(told->refused[round]) != 0; }));
         CHECK(read(told->served[round]) <= after);
         const weir::shm::Nanos refused(static_cast<std::int64_t>(read(told->refused[round])));
         lags_ms.push_back(std::chrono::duration<double, std::milli>(refused - before).count());

@@ -15,7 +15,7 @@
 #include "pipe.hpp"
 #include "tests/multiprocess/crew.hpp"
 #include "tests/support/fake_upstream.hpp"
-#include "tests/support/soon.hpp"
+#include "tests/support/wait.hpp"
 #include "tests/wire/router/rig.hpp"
 
 using namespace weir::router;

@@ -155,11 +155,11 @@ TEST_CASE("Requests in flight are limited by every scope, named, and freed when 
     upstream.script(R"([{"stall_ms":60000}])");
     RawClient busy = proxy.client();
     busy.ask("POST", "/v1/chat/completions", body, bearer("sk-app"));
-    REQUIRE(soon([&] { return !upstream.arrivals().empty(); }));
+    REQUIRE(wait_until([&] { return !upstream.arrivals().empty(); }));
     const std::string deployment = way.deployment.empty() ? "" : "deployment '" + model_id(proxy) + "' ";
     check_refusal(ask(proxy, "sk-app", body), "too many requests in flight: " + deployment + way.said);
     busy.leave();
-    CHECK(soon([&] { return ask(proxy, "sk-app", body).status == 200; }));
+    CHECK(wait_until([&] { return ask(proxy, "sk-app", body).status == 200; }));
 }
 
 TEST_CASE("A changed limit is obeyed at once and keeps what is counted") {

@@ -208,7 +208,7 @@ TEST_CASE("The next request, come early, is not waited for in a loop") {
     RawClient client = proxy.client();
     const double before = cpu_seconds();
     client.ask("POST", "/v1/chat/completions", kChat, kKey);
-    REQUIRE(soon([&] { return !upstream.arrivals().empty(); }));
+    REQUIRE(wait_until([&] { return !upstream.arrivals().empty(); }));
     client.ask("GET", "/v1/models", "", kKey);
     CHECK(client.answer().status == 200);
     CHECK(client.answer().status == 200);
@@ -303,7 +303,7 @@ TEST_CASE("A client that is slow with a head or a body is told and let go") {
     CHECK(answer.status == 408);
     CHECK(error_message(answer.body).find(head ? "head" : "body") != std::string::npos);
     CHECK(client.ended());
-    CHECK(soon([&] { return proxy.connections() == 0; }));
+    CHECK(wait_until([&] { return proxy.connections() == 0; }));
 }
 
 TEST_CASE("A body that comes slowly but steadily is no slow client") {
@@ -329,7 +329,7 @@ TEST_CASE("An idle connection is closed without a word") {
     CHECK(client.error() == 0);
     RawClient silent = proxy.client();
     CHECK(silent.read_all().empty());
-    CHECK(soon([&] { return proxy.connections() == 0; }));
+    CHECK(wait_until([&] { return proxy.connections() == 0; }));
 }
 
 TEST_CASE("One connection too many is told so, and room is made again") {
@@ -345,7 +345,7 @@ TEST_CASE("One connection too many is told so, and room is made again") {
     CHECK(error_message(answer.body) == "Too many connections.");
     CHECK(third.ended());
     first.leave();
-    REQUIRE(soon([&] { return proxy.connections() == 1; }));
+    REQUIRE(wait_until([&] { return proxy.connections() == 1; }));
     CHECK(proxy.client().get("/v1/models", kKey).status == 200);
     CHECK(second.get("/v1/models", kKey).status == 200);
 }
@@ -360,7 +360,7 @@ TEST_CASE("Draining ends idle connections, finishes what is under way and takes 
     busy.ask("POST", "/v1/chat/completions", kChat, kKey);
     RawClient asking = proxy.client();
     asking.send("GET /health/readiness HTTP/1.1\r\n");
-    REQUIRE(soon([&] { return !upstream.arrivals().empty() && proxy.connections() == 3; }));
+    REQUIRE(wait_until([&] { return !upstream.arrivals().empty() && proxy.connections() == 3; }));
     proxy.drain();
     CHECK(idle.read_all().empty());
     const RawAnswer answer = busy.answer();
@@ -371,7 +371,7 @@ TEST_CASE("Draining ends idle connections, finishes what is under way and takes 
     const RawAnswer readiness = asking.answer();
     CHECK(readiness.status == 503);
     CHECK(Json::parse(readiness.body)["status"] == "draining");
-    CHECK(soon([&] { return proxy.connections() == 0; }));
+    CHECK(wait_until([&] { return proxy.connections() == 0; }));
     CHECK_THROWS(proxy.client());
 }
 
@@ -384,7 +384,7 @@ TEST_CASE(
     std::string other = kConfig;
     other.replace(other.find("model_name: gpt"), 15, "model_name: new");
     proxy.reload(other, upstream.url());
-    CHECK(soon([&] { return proxy.setups() == 1; }));
+    CHECK(wait_until([&] { return proxy.setups() == 1; }));
     CHECK(client.post("/v1/chat/completions", kChat, kKey).status == 400);
     CHECK(client.get("/v1/models", kKey).body.find(R"("id":"new")") != std::string::npos);
 }

@@ -153,7 +153,7 @@ std::string Proxy::log() {
     std::string text(1u << 16, '\0');
     ssize_t got = -1;
     // A line is added a moment after the end of the answer may have reached the client.
-    soon([&] {
+    wait_until([&] {
         impl_->ask([this] { return impl_->service->log.flush(), true; });
         got = ::read(impl_->log[0], text.data(), text.size());
         return got > 0;

@@ -9,7 +9,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/support/raw_client.hpp"
-#include "tests/support/soon.hpp"
+#include "tests/support/wait.hpp"
 
 namespace weir::proxy::test {
 
@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 using weir::test::pause_for;
 using weir::test::RawAnswer;
 using weir::test::RawClient;
-using weir::test::soon;
+using weir::test::wait_until;
 
 /// The independent upstream. Nothing is limited by it unless a script says so.
 class Upstream {

@@ -8,7 +8,7 @@ namespace {
 /// How the latest arrival at `upstream` ended, once it has.
 std::string ended(Upstream& upstream) {
     std::string end;
-    soon([&] {
+    wait_until([&] {
         const Json arrivals = upstream.arrivals();
         if (!arrivals.empty()) end = arrivals.back()["end"];
         return !end.empty() && end != "running";
@@ -239,11 +239,11 @@ TEST_CASE("A client that leaves cancels the upstream's work") {
         CHECK(client.read_until("\n\n").find("data: {") != std::string::npos);
         client.reset();  // within the stream
     } else {
-        REQUIRE(soon([&] { return !upstream.arrivals().empty(); }));
+        REQUIRE(wait_until([&] { return !upstream.arrivals().empty(); }));
         how == 0 ? client.leave() : client.reset();
     }
     CHECK(ended(upstream) == "client_gone");
-    CHECK(soon([&] { return proxy.connections() == 0; }));
+    CHECK(wait_until([&] { return proxy.connections() == 0; }));
     CHECK(Json::parse(proxy.log())["status"] == (how == 2 ? 200 : 499));
 }
 
@@ -253,7 +253,7 @@ TEST_CASE("A client that sent its next request early and left is noticed, too") 
     upstream.script(R"([{"stall_ms":60000}])");
     RawClient client = proxy.client();
     client.ask("POST", "/v1/chat/completions", kChat, kKey);
-    REQUIRE(soon([&] { return !upstream.arrivals().empty(); }));
+    REQUIRE(wait_until([&] { return !upstream.arrivals().empty(); }));
     client.ask("GET", "/v1/models", "", kKey);
     client.leave();
     CHECK(ended(upstream) == "client_gone");
@@ -289,7 +289,7 @@ TEST_CASE("A slow reader holds the upstream back, and is let go in the end") {
         CHECK(upstream.arrivals().back()["end"] == "running");
     } else {
         CHECK(ended(upstream) == "client_gone");
-        CHECK(soon([&] { return proxy.connections() == 0; }));
+        CHECK(wait_until([&] { return proxy.connections() == 0; }));
     }
 }
 
