@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "tests/e2e/site.hpp"
-#include "tests/support/http.hpp"
 #include "tests/support/no_redis.hpp"
 #include "tests/support/plain_redis.hpp"
+#include "tests/support/raw_client.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/wait.hpp"
 
@@ -62,7 +62,7 @@ class Hosts {
     const std::vector<Program*>& proxies() const noexcept { return proxies_; }
     const std::string& segment(std::size_t host) const { return segments_[host].name(); }
 
-    HttpAnswer ask(std::size_t host) {
+    RawAnswer ask(std::size_t host) {
         return fetch(proxies_[host]->port(), "POST", "/v1/chat/completions", kQuestion, kCaller);
     }
 

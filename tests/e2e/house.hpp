@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/http.hpp"
 #include "tests/support/program.hpp"
+#include "tests/support/raw_client.hpp"
 #include "tests/support/scratch.hpp"
 
 namespace weir::test {

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "tests/support/http.hpp"
 #include "tests/support/program.hpp"
+#include "tests/support/raw_client.hpp"
 #include "tests/support/scratch.hpp"
 
 using namespace weir::test;
@@ -26,7 +26,7 @@ std::vector<std::string> quick(const std::vector<std::uint16_t>& ports) {
 
 bool is_free(std::uint16_t port) {
     try {
-        const HttpClient client(port);
+        const RawClient client(port);
         return false;
     } catch (const std::runtime_error&) {
         return true;

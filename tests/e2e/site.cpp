@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "tests/support/http.hpp"
+#include "tests/support/raw_client.hpp"
 
 namespace weir::test {
 namespace {

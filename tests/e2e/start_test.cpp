@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "tests/e2e/site.hpp"
-#include "tests/support/http.hpp"
+#include "tests/support/raw_client.hpp"
 
 using namespace weir::test;
 
@@ -160,7 +160,7 @@ TEST_CASE("the fake server takes the next port if its own is taken, and says whi
 TEST_CASE("the fake server ends cleanly on SIGTERM and on SIGINT, also while it is answering") {
     for (const int number : {SIGTERM, SIGINT}) {
         Program server({"weir-fake-server", "--port", "0", "--latency-ms", "300"});
-        HttpClient client(server.port());
+        RawClient client(server.port());
         client.ask("POST", "/chat/completions", R"({"model":"m"})");
         REQUIRE(wait_until([&] { return arrival_count(server.port()) == 1; }));
         server.signal(number);
@@ -175,11 +175,11 @@ TEST_CASE("the fake server's answers take the shape that its options ask for") {
     Program same({"weir-fake-server", "--port", "0", "--rpm", "0", "--tokens", "7,5", "--error-rate", "0.5",
                   "--seed", "3"});
     const auto statuses = [](Program& asked) {
-        HttpClient client(asked.port());
+        RawClient client(asked.port());
         std::vector<unsigned> list;
         for (int i = 0; i < 40; ++i) {
             client.ask("POST", "/v1/chat/completions", R"({"model":"m"})");
-            const HttpAnswer answer = client.answer();
+            const RawAnswer answer = client.answer();
             list.push_back(answer.status);
             if (answer.status != 200) continue;
             const auto usage = nlohmann::json::parse(answer.body).at("usage");

@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <memory>
 
-#include "tests/support/http.hpp"
 #include "tests/support/program.hpp"
 #include "tests/support/raw_client.hpp"
 #include "tests/support/scratch.hpp"

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/http.hpp"
+#include "tests/support/raw_client.hpp"
 #include "tests/support/wait.hpp"
 #include "tests/wire/fake_server/running.hpp"
 
@@ -57,7 +57,7 @@ std::vector<std::string> events_of(const std::string& body) {
 TEST_CASE("Both routes answer a question with the published JSON") {
     Running running;
     for (const char* target : {"/chat/completions", "/v1/chat/completions"}) {
-        const HttpAnswer answer = fetch(running.port(), "POST", target, kQuestion);
+        const RawAnswer answer = fetch(running.port(), "POST", target, kQuestion);
         CHECK(answer.status == 200);
         CHECK(answer.field("content-type") == "application/json");
         CHECK(Json::parse(answer.body) == Json::parse(kPublished));
@@ -66,10 +66,10 @@ TEST_CASE("Both routes answer a question with the published JSON") {
 
 TEST_CASE("A hundred questions a minute are answered, and then refused in the published words") {
     Running running;
-    HttpClient client(running.port());
+    RawClient client(running.port());
     for (int i = 0; i < 103; ++i) {
         client.ask("POST", i % 2 == 0 ? "/chat/completions" : "/v1/chat/completions", kQuestion);
-        const HttpAnswer answer = client.answer();
+        const RawAnswer answer = client.answer();
         INFO(i);
         CHECK(answer.status == (i < 100 ? 200 : 429));
         if (i >= 100) CHECK(Json::parse(answer.body) == Json{{"detail", "Rate Limited!"}});
@@ -93,7 +93,7 @@ TEST_CASE("Without a limit nothing is refused") {
     ServerOptions options;
     options.desk.window.requests_max = 0;
     Running running(options);
-    HttpClient client(running.port());
+    RawClient client(running.port());
     for (int i = 0; i < 300; ++i) {
         client.ask("POST", "/chat/completions", kQuestion);
         REQUIRE(client.answer().status == 200);
@@ -106,7 +106,7 @@ TEST_CASE("A reset ledger is empty, and the limit goes on") {
     options.desk.window.requests_max = 2;
     Running running(options);
     for (int i = 0; i < 2; ++i) fetch(running.port(), "POST", "/chat/completions", kQuestion);
-    const HttpAnswer reset = fetch(running.port(), "DELETE", "/__ledger");
+    const RawAnswer reset = fetch(running.port(), "DELETE", "/__ledger");
     CHECK(reset.status == 200);
     CHECK(Json::parse(reset.body) == Json{{"cleared", 2}});
     CHECK(ledger_of(running.port())["arrivals"].empty());
@@ -117,13 +117,13 @@ TEST_CASE("A reset ledger is empty, and the limit goes on") {
 TEST_CASE("An unknown route is 404, a known one with the wrong method 405") {
     Running running;
     for (const char* target : {"/", "/chat", "/v2/chat/completions", "/chat/completions/"}) {
-        const HttpAnswer answer = fetch(running.port(), "POST", target, kQuestion);
+        const RawAnswer answer = fetch(running.port(), "POST", target, kQuestion);
         INFO(target);
         CHECK(answer.status == 404);
         CHECK(Json::parse(answer.body) == Json{{"detail", "Not Found"}});
     }
     for (const char* method : {"GET", "PUT", "DELETE", "PATCH"}) {
-        const HttpAnswer answer = fetch(running.port(), method, "/v1/chat/completions");
+        const RawAnswer answer = fetch(running.port(), method, "/v1/chat/completions");
         INFO(method);
         CHECK(answer.status == 405);
         CHECK(Json::parse(answer.body) == Json{{"detail", "Method Not Allowed"}});
@@ -134,14 +134,14 @@ TEST_CASE("An unknown route is 404, a known one with the wrong method 405") {
 
 TEST_CASE("A browser of any origin may ask and read") {
     Running running;
-    const HttpAnswer asked = fetch(running.port(), "OPTIONS", "/v1/chat/completions", "",
+    const RawAnswer asked = fetch(running.port(), "OPTIONS", "/v1/chat/completions", "",
                                    "Origin: http://page.test\r\nAccess-Control-Request-Method: POST\r\n"
                                    "Access-Control-Request-Headers: authorization\r\n");
     CHECK(asked.status == 200);
     CHECK(asked.field("access-control-allow-origin") == "http://page.test");
     CHECK(asked.field("access-control-allow-headers") == "authorization");
     CHECK(asked.field("access-control-allow-credentials") == "true");
-    const HttpAnswer answer = fetch(running.port(), "POST", "/v1/chat/completions", kQuestion,
+    const RawAnswer answer = fetch(running.port(), "POST", "/v1/chat/completions", kQuestion,
                                     "Origin: http://page.test\r\n");
     CHECK(answer.status == 200);
     CHECK(answer.field("access-control-allow-origin") == "*");
@@ -152,7 +152,7 @@ TEST_CASE("A stream ends in DONE, and tells its usage last when asked to") {
     for (const bool usage : {false, true}) {
         Json question{{"model", "gpt"}, {"stream", true}};
         if (usage) question["stream_options"] = {{"include_usage", true}};
-        const HttpAnswer answer = fetch(running.port(), "POST", "/chat/completions", question.dump());
+        const RawAnswer answer = fetch(running.port(), "POST", "/chat/completions", question.dump());
         CHECK(answer.status == 200);
         CHECK(answer.field("content-type").starts_with("text/event-stream"));
         const auto events = events_of(answer.body);
@@ -211,16 +211,16 @@ TEST_CASE("A host that is no address is refused") {
 TEST_CASE("Stopping ends idle connections and lets the answer under way finish") {
     Running running;
     load_script(running.port(), R"([{"stall_ms":100}])");
-    HttpClient idle(running.port());
+    RawClient idle(running.port());
     idle.ask("GET", "/__health");
     idle.answer();
-    HttpClient busy(running.port());
+    RawClient busy(running.port());
     busy.ask("POST", "/chat/completions", kQuestion);
     await_arrivals(running.port(), 1);
     running.server().stop();
-    CHECK(idle.is_closed());
+    CHECK(idle.ended());
     CHECK(busy.answer().status == 200);
-    CHECK(busy.is_closed());
+    CHECK(busy.ended());
     running.wait();
 }
 
@@ -229,10 +229,10 @@ TEST_CASE("Stopping does not wait for ever") {
     options.drain_ns = 20 * kNanosPerMilli;
     Running running(options);
     load_script(running.port(), R"([{"stall_ms":60000}])");
-    HttpClient busy(running.port());
+    RawClient busy(running.port());
     busy.ask("POST", "/chat/completions", kQuestion);
     await_arrivals(running.port(), 1);
     running.server().stop();
     running.wait();
-    CHECK(busy.is_closed());
+    CHECK(busy.ended());
 }

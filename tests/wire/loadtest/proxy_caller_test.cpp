@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "tests/support/http.hpp"
+#include "tests/support/raw_client.hpp"
 #include "tests/wire/fake_server/running.hpp"
 #include "tests/wire/loadtest/awaited.hpp"
 
