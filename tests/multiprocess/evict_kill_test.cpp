@@ -2,8 +2,7 @@
 // segment and after many in between. After each: the name can be made by whoever comes next, it limits
 // exactly, nobody is admitted by a handle of what was evicted, and all other names are as they were.
 //
-// As in step_kill_test.cpp, the scene is rehearsed under ptrace to learn its path. WEIR_LONG=1 takes every
-// instruction.
+// WEIR_LONG=1 takes every instruction.
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <set>
@@ -11,26 +10,14 @@
 #include <string_view>
 #include <vector>
 
-#include "segment_bytes.hpp"
 #include "shm/segment.hpp"
 #include "shm/segment_impl.hpp"
-#include "stepped.hpp"
+#include "stage.hpp"
 #include "tests/support/long_form.hpp"
 #include "tests/support/wait.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
-using namespace weir::shm;
-using weir::shm::test::Child;
-using weir::shm::test::load;
-using weir::shm::test::may_trace;
-using weir::shm::test::Progress;
-using weir::shm::test::ScratchName;
-using weir::shm::test::SegmentBytes;
-using weir::shm::test::Shared;
-using weir::shm::test::Stepper;
-using weir::shm::test::Stop;
-using weir::shm::test::store;
-
+namespace weir::shm::test {
 namespace {
 
 constexpr Nanos kBusyWindow = std::chrono::hours(24);
@@ -40,21 +27,16 @@ constexpr Units kOldLimit = 3;
 constexpr Units kNextLimit = 5;
 constexpr Units kTaken = 2;  // what the child takes of what it has made
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kStride = 4999;
-#else
-constexpr std::uint64_t kStride = 97;
-#endif
+constexpr std::uint64_t kStride = kSanitized ? 4999 : 97;
 
 struct Board {
-    Progress progress;
     Word taken;  // it has been told that it has kTaken
 };
 
 /// A full table, in which only one limiter is ever idle; the child's new one takes its place.
-class Stage {
+class EvictionStage final : public Stage {
  public:
-    Stage() {
+    EvictionStage() {
         make("old", kOldWindow, kOldLimit);
         const std::uint32_t places = SegmentAccess::impl(segment_)->table(Table::windows).count;
         for (std::uint32_t i = 1; i < places; ++i) {
@@ -63,22 +45,12 @@ class Stage {
         }
     }
 
-    std::size_t kill_at_each() {
-        std::uint64_t instructions = 0;
-        const std::vector<Stop> deaths = rehearse(instructions);
-        std::size_t missed = 0;
-        for (const Stop& death : deaths) {
-            const Limiter old = prepare();
-            Child child([&] { return play(); });
-            Stepper stepper(child);
-            // Where the names stand in the index is not the same in every round, and so is not the way there.
-            if (!stepper.reaches(start_, death)) ++missed;
-            stepper.kill();
-            check(old);
-        }
-        WARN(deaths.size() - missed << " deaths over " << instructions << " instructions; " << delayed_
-                                    << " left the old limiter in use until its window had passed");
-        return deaths.size() - missed;
+    /// Where the names stand in the index is not the same in every round, and so is not the way there: some
+    /// deaths are missed. Returns how many were not.
+    std::uint64_t kill_after_each() {
+        const Played played = kill_at_each(scratch_.name, weir::test::long_form() ? 1 : kStride);
+        WARN(delayed_ << " left the old limiter in use until its window had passed");
+        return played.deaths;
     }
 
  private:
@@ -102,53 +74,30 @@ class Stage {
     }
 
     /// The old limiter has been used, and is idle again; the search for a place begins with it.
-    Limiter prepare() {
-        store(board_->progress.begun, 0);
-        store(board_->progress.done, 0);
+    void prepare() override {
         store(board_->taken, 0);
-        const Limiter old = make("old", kOldWindow, kOldLimit);
-        REQUIRE(me_.charge(old, 1, now()) == 1);
-        REQUIRE(weir::test::wait_until([&] { return me_.usage(old, now()).used == 0; }));
+        old_ = make("old", kOldWindow, kOldLimit);
+        REQUIRE(me_.charge(old_, 1, now()) == 1);
+        REQUIRE(weir::test::wait_until([&] { return me_.usage(old_, now()).used == 0; }));
         SegmentImpl& impl = *SegmentAccess::impl(segment_);
-        const std::uint32_t place = impl.index_of(*old.record);
+        const std::uint32_t place = impl.index_of(*old_.record);
         // ORDER(table): nobody is at it
         impl.header().tables[0].hand.store(place, std::memory_order_relaxed);
         prepared_ = now();
-        return old;
     }
 
-    int play() {
+    void play() override {
         Segment segment = Segment::open(scratch_.options());
         Participant me = segment.join("stepped");
-        weir::shm::test::stop_for_tracer();
-        store(board_->progress.begun, 1);
-        const Charge charge{segment.limiter({"brief", "next", Unit::requests, kNextWindow}, kNextLimit),
-                            kTaken};
-        const Admission admission = me.admit({{&charge, 1}, {}}, now());
-        store(board_->taken, admission.admitted() ? 1 : 0);
-        store(board_->progress.done, 1);
-        ::_exit(0);
-    }
-
-    std::vector<Stop> rehearse(std::uint64_t& instructions) {
-        std::vector<Stop> deaths;
-        const Limiter old = prepare();
-        Child child([&] { return play(); });
-        Stepper stepper(child);
-        SegmentBytes bytes(scratch_.name);
-        start_ = stepper.walk(board_->progress, [&](const Stop& here) {
-            ++instructions;
-            if (bytes.changed() || weir::test::long_form() || instructions % kStride == 0) {
-                deaths.push_back(here);
-            }
+        step_through([&] {
+            const Charge charge{segment.limiter({"brief", "next", Unit::requests, kNextWindow}, kNextLimit),
+                                kTaken};
+            const Admission admission = me.admit({{&charge, 1}, {}}, now());
+            store(board_->taken, admission.admitted() ? 1 : 0);
         });
-        deaths.insert(deaths.begin(), start_);
-        stepper.kill();
-        check(old);
-        return deaths;
     }
 
-    void check(const Limiter& old) {
+    void check() override {
         const bool told = load(board_->taken) == 1;
         const std::uint64_t waits = waits_;
         const Limiter next = make("next", kNextWindow, kNextLimit);
@@ -158,7 +107,7 @@ class Stage {
         CHECK((used == 0 || used == kTaken));
         if (told && t - prepared_ < kNextWindow) CHECK(used == kTaken);
         CHECK(take_all(next, t) == kNextLimit - used);
-        CHECK(ask(old, t).refusal.reason == Refused::evicted);
+        CHECK(ask(old_, t).refusal.reason == Refused::evicted);
         // All others are as they were, under one name each.
         for (std::size_t i = 0; i < busy_.size(); ++i) {
             const Limiter found = busy(i + 1);
@@ -189,7 +138,7 @@ class Stage {
     Segment segment_ = Segment::open(scratch_.options());
     Participant me_ = segment_.join("survivor");
     std::vector<Limiter> busy_;
-    Stop start_{};
+    Limiter old_;
     std::uint64_t waits_ = 0;
     std::uint64_t delayed_ = 0;
     Nanos prepared_{};
@@ -198,9 +147,8 @@ class Stage {
 }  // namespace
 
 TEST_CASE("killed at every step of making a limiter in the place of an idle one") {
-    if (!may_trace()) {
-        WARN("skipped: this host does not permit ptrace");
-        return;
-    }
-    CHECK(Stage().kill_at_each() > 100);
+    if (cannot_trace()) return;
+    CHECK(EvictionStage().kill_after_each() > 100);
 }
+
+}  // namespace weir::shm::test

@@ -2,31 +2,14 @@
 // stands behind it, and whoever it should have woken can be woken again.
 #include <catch2/catch.hpp>
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "shm/lines.hpp"
-#include "stepped.hpp"
+#include "stage.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
-using namespace weir::shm;
-using weir::shm::test::Child;
-using weir::shm::test::load;
-using weir::shm::test::may_trace;
-using weir::shm::test::Progress;
-using weir::shm::test::ScratchName;
-using weir::shm::test::Shared;
-using weir::shm::test::Stepper;
-using weir::shm::test::Stop;
-using weir::shm::test::store;
-
+namespace weir::shm::test {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kStride = 97;
-#else
-constexpr std::uint64_t kStride = 1;
-#endif
 
 /// One process's part.
 struct Actor {
@@ -56,91 +39,61 @@ void wait_and_go(Actor& actor, Nanos t) {
     actor.lines.end();
 }
 
-class Stage {
+class LineStage final : public Stage {
  public:
-    Stage() { behind_.lines.begin(now()); }
+    LineStage() { behind_.lines.begin(now()); }
 
     std::uint64_t kill_after_each() {
-        std::uint64_t instructions = 0;
-        for (const Stop& death : rehearse(instructions)) {
-            const Nanos t = prepare();
-            Child child([&] { return play(t); });
-            Stepper stepper(child);
-            REQUIRE(stepper.reaches(start_, death));
-            stepper.kill();
-            check(t);
-        }
-        return instructions;
+        const Played played = kill_at_each(scratch_.name, kSanitized ? 97 : 1);
+        CHECK(played.missed == 0);
+        return played.instructions;
     }
 
  private:
-    int play(Nanos t) {
-        Actor actor(scratch_, "stepped");
-        weir::shm::test::stop_for_tracer();
-        store(progress_->begun, 1);
-        wait_and_go(actor, t);
-        store(progress_->done, 1);
-        ::_exit(0);
-    }
-
     /// The one behind waits, asleep.
-    Nanos prepare() {
-        store(progress_->begun, 0);
-        store(progress_->done, 0);
-        const Nanos t = now();
-        behind_.lines.look(t);
+    void prepare() override {
+        time_ = now();
+        behind_.lines.look(time_);
         behind_.lines.step_back();
-        behind_.lines.set_front(behind_.line, place_of_behind(t));
-        return t;
+        behind_.lines.set_front(behind_.line, place_of_behind());
     }
 
-    static Place place_of_behind(Nanos t) { return {128, t - std::chrono::seconds(2)}; }
+    Place place_of_behind() const { return {128, time_ - std::chrono::seconds(2)}; }
 
-    std::vector<Stop> rehearse(std::uint64_t& instructions) {
-        std::vector<Stop> deaths;
-        const Nanos t = prepare();
-        Child child([&] { return play(t); });
-        Stepper stepper(child);
-        start_ = stepper.walk(*progress_, [&](const Stop& here) {
-            if (++instructions % kStride == 0) deaths.push_back(here);
-        });
-        deaths.insert(deaths.begin(), start_);
-        stepper.kill();
-        check(t);
-        return deaths;
+    void play() override {
+        Actor actor(scratch_, "stepped");
+        step_through([&] { wait_and_go(actor, time_); });
     }
 
-    void check(Nanos t) {
-        const Place place = place_of_behind(t);
+    void check() override {
+        const Place place = place_of_behind();
         // By itself it finds out that nobody looks any more ...
-        CHECK(behind_.lines.is_first(behind_.line, place, t + kSilentMax));
+        CHECK(behind_.lines.is_first(behind_.line, place, time_ + kSilentMax));
         // ... or sooner, when the dead one is buried.
         const Nanos later = now() + kReapEvery * ++rounds_;
         CHECK(behind_.me.reap(later) == 1);
-        CHECK(behind_.lines.is_first(behind_.line, place, t));
+        CHECK(behind_.lines.is_first(behind_.line, place, time_));
         CHECK_FALSE(behind_.lines.others_wait());
         CHECK(behind_.lines.woken_by_capacity().empty());
         // Whatever became of its bell, it rings again after the next look.
-        behind_.lines.look(t);
+        behind_.lines.look(time_);
         CHECK(other_.lines.woken_by_capacity() == std::vector<std::uint32_t>{behind_.lines.slot()});
     }
 
     static constexpr Nanos kReapEvery = std::chrono::seconds(1);
 
     const ScratchName scratch_;
-    const Shared<Progress> progress_;
     Actor behind_{scratch_, "behind"};
     Actor other_{scratch_, "other"};
-    Stop start_{};
+    Nanos time_{};
     std::int64_t rounds_ = 0;
 };
 
 }  // namespace
 
 TEST_CASE("killed after every instruction of a life in a waiting line") {
-    if (!may_trace()) {
-        WARN("skipped: this host does not permit ptrace");
-        return;
-    }
-    CHECK(Stage().kill_after_each() > 300);
+    if (cannot_trace()) return;
+    CHECK(LineStage().kill_after_each() > 300);
 }
+
+}  // namespace weir::shm::test

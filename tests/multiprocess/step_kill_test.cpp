@@ -2,12 +2,8 @@
 // served at once and exactly, no limit is exceeded, and all capacity is back after a window and a
 // tick.
 //
-// Each scene is first played once under ptrace, one instruction at a time, to learn its path and which
-// instructions change the segment. Then it is played again for each death, and killed before the
-// instruction that the death is to precede. The longest scene, and all of them under a sanitizer, which
-// makes them many times as long, are killed after each instruction that changed a byte of the segment (to
-// everybody else, all deaths between two of these are one and the same) and after every kStride-th;
-// WEIR_LONG=1 takes all there too.
+// The longest scene, and all of them under a sanitizer, are killed after each instruction that changed a byte
+// of the segment and after every kStride-th (see stage.hpp); WEIR_LONG=1 takes all there too.
 //
 // Time is a parameter of every decision, so windows pass without waiting; the processes, their
 // deaths and the kernel's locks are real.
@@ -17,26 +13,14 @@
 #include <string>
 #include <vector>
 
-#include "segment_bytes.hpp"
 #include "shm/segment.hpp"
 #include "shm/tick_scale.hpp"
 #include "shm/word.hpp"
-#include "stepped.hpp"
+#include "stage.hpp"
 #include "tests/support/long_form.hpp"
 #include "tests/unit/shm/scratch_segment.hpp"
 
-using namespace weir::shm;
-using weir::shm::test::Child;
-using weir::shm::test::load;
-using weir::shm::test::may_trace;
-using weir::shm::test::Progress;
-using weir::shm::test::ScratchName;
-using weir::shm::test::SegmentBytes;
-using weir::shm::test::Shared;
-using weir::shm::test::Stepper;
-using weir::shm::test::Stop;
-using weir::shm::test::store;
-
+namespace weir::shm::test {
 namespace {
 
 constexpr Nanos kWindow = std::chrono::seconds(60);
@@ -49,17 +33,10 @@ constexpr Units kChildB = 2;
 
 /// What the child says of itself.
 struct Board {
-    Progress progress;
     Word admitted;  // its decision has returned, and it knows that it was admitted
 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kStride = 499;
-constexpr bool kShort = false;
-#else
-constexpr std::uint64_t kStride = 31;
-constexpr bool kShort = true;
-#endif
+constexpr std::uint64_t kStride = kSanitized ? 499 : 31;
 
 /// One process's view of the shared limits.
 struct Actor {
@@ -90,18 +67,8 @@ struct Scene {
     std::function<void(Actor&, Nanos, Board&)> stepped;
     Nanos survivor_later{};     // how much later than the child the survivors look
     bool admits_stepped = true;  // whether `stepped` decides, or works on a ticket of `prepare`
-    bool every = kShort || weir::test::long_form();  // killed after every instruction
+    bool every = !kSanitized || weir::test::long_form();  // killed after every instruction
 };
-
-void run_child(const std::string& name, const Scene& scene, Nanos t, Board& board) {
-    Actor actor(name, "stepped");
-    scene.prepare(actor, t);
-    weir::shm::test::stop_for_tracer();
-    store(board.progress.begun, 1);
-    scene.stepped(actor, t, board);
-    store(board.progress.done, 1);
-    ::_exit(0);
-}
 
 /// Takes one unit after the other until refused.
 Units take_all(Participant& me, Limiter limiter, Nanos t) {
@@ -122,10 +89,8 @@ Units hold_all(Participant& me, const Gauge& gauge, Nanos t, std::vector<Admissi
     }
 }
 
-/// Looks after the child was killed at instruction `killed_at`; `admitted` is what it had been told
-/// by then.
-void check_survivors(Actor& survivor, Nanos t, bool admitted, std::uint64_t killed_at) {
-    INFO("killed after instruction " << killed_at);
+/// Looks after the child was killed; `admitted` is what it had been told by then.
+void check_survivors(Actor& survivor, Nanos t, bool admitted) {
     Participant& me = survivor.me;
     const Units used_a = me.usage(survivor.a, t).used;
     const Units used_b = me.usage(survivor.b, t).used;
@@ -156,91 +121,48 @@ void check_survivors(Actor& survivor, Nanos t, bool admitted, std::uint64_t kill
     whole.ticket.cancel(later);
 }
 
-/// Where a death may be: after `instructions` instructions of the scene.
-struct Death {
-    std::uint64_t instructions;
-    Stop stop;
-};
-
-/// One scene over and over, in a segment of its own.
-class Stage {
+/// One scene, in a segment of its own.
+class DecisionStage final : public Stage {
  public:
-    explicit Stage(const Scene& scene) : scene_(scene), survivor_(scratch_.name, "survivor") {}
+    explicit DecisionStage(const Scene& scene) : scene_(scene), survivor_(scratch_.name, "survivor") {}
 
-    /// Kills at each chosen instruction. Returns after how many the scene is over.
+    /// Returns after how many instructions the scene is over.
     std::uint64_t kill_after_each() {
-        const std::vector<Death> deaths = rehearse();
-        for (const Death& death : deaths) {
-            const Nanos t = next_time();
-            Child child([&] { return play(t); });
-            Stepper stepper(child);
-            REQUIRE(stepper.reaches(start_, death.stop));
-            stepper.kill();
-            check_survivors(survivor_, t + scene_.survivor_later, load(board_->admitted) == 1,
-                            death.instructions);
-        }
-        WARN(deaths.size() << " deaths over " << instructions_ << " instructions, of which " << changes_
-                           << " changed the segment");
-        CHECK(changes_ > 5);
-        return instructions_;
+        const Played played = kill_at_each(scratch_.name, scene_.every ? 1 : kStride);
+        CHECK(played.missed == 0);
+        return played.instructions;
     }
 
  private:
-    int play(Nanos t) {
-        run_child(scratch_.name, scene_, t, *board_);
-        return 0;
-    }
-
     /// Every round has windows of its own, far from the last one's, and an empty board. It is played in the
     /// middle of a tick, so that a time so many ticks before is just so many moves away in every round.
-    Nanos next_time() {
-        store(board_->progress.begun, 0);
+    void prepare() override {
         store(board_->admitted, scene_.admits_stepped ? 0 : 2);
-        store(board_->progress.done, 0);
         static constexpr TickScale scale(kWindow, 62);
-        return scale.start_of(scale.tick_at(now() + ++rounds_ * 4 * kWindow)) + kTick / 2;
+        time_ = scale.start_of(scale.tick_at(now() + ++rounds_ * 4 * kWindow)) + kTick / 2;
     }
 
-    /// Steps through the scene once, to its end, and chooses the deaths.
-    std::vector<Death> rehearse() {
-        std::vector<Death> deaths;
-        const Nanos t = next_time();
-        Child child([&] { return play(t); });
-        Stepper stepper(child);
-        SegmentBytes bytes(scratch_.name);
-        start_ = stepper.walk(board_->progress, [&](const Stop& here) {
-            ++instructions_;
-            const bool changed = bytes.changed();
-            if (changed) ++changes_;
-            if (changed || scene_.every || instructions_ % kStride == 0) {
-                deaths.push_back({instructions_, here});
-            }
-        });
-        deaths.insert(deaths.begin(), {0, start_});
-        stepper.kill();
-        check_survivors(survivor_, t + scene_.survivor_later, load(board_->admitted) == 1, instructions_);
-        return deaths;
+    void play() override {
+        Actor actor(scratch_.name, "stepped");
+        scene_.prepare(actor, time_);
+        step_through([&] { scene_.stepped(actor, time_, *board_); });
+    }
+
+    void check() override {
+        check_survivors(survivor_, time_ + scene_.survivor_later, load(board_->admitted) == 1);
     }
 
     const Scene& scene_;
     const ScratchName scratch_;
     const Shared<Board> board_;
     Actor survivor_;
-    Stop start_{};
+    Nanos time_{};
     std::uint64_t rounds_ = 0;
-    std::uint64_t instructions_ = 0;
-    std::uint64_t changes_ = 0;
 };
 
 Admission ask(Actor& actor, Nanos t) {
     const Charge charges[] = {{actor.a, kChildA}, {actor.b, kChildB}};
     return actor.me.admit({charges, {&actor.gauge, 1}}, t);
-}
-
-bool cannot_trace() {
-    if (may_trace()) return false;
-    WARN("skipped: this host does not permit ptrace");
-    return true;
 }
 
 }  // namespace
@@ -255,7 +177,7 @@ TEST_CASE("killed after every instruction of a decision over two limits and a ga
         store(board.admitted, admission.admitted() ? 1 : 0);
         admission.ticket.settle(0, kChildA, t);
     };
-    CHECK(Stage(scene).kill_after_each() > 200);
+    CHECK(DecisionStage(scene).kill_after_each() > 200);
 }
 
 TEST_CASE("killed after every instruction of a decision that moves both windows on") {
@@ -277,7 +199,7 @@ TEST_CASE("killed after every instruction of a decision that moves both windows 
     SECTION("survivors one tick later") {
         scene.survivor_later = kTick;
     }
-    CHECK(Stage(scene).kill_after_each() > 200);
+    CHECK(DecisionStage(scene).kill_after_each() > 200);
 }
 
 TEST_CASE("killed on the way of a decision that moves both windows on after a long idle time") {
@@ -293,7 +215,7 @@ TEST_CASE("killed on the way of a decision that moves both windows on after a lo
         store(board.admitted, admission.admitted() ? 1 : 0);
         admission.ticket.settle(0, kChildA, t);
     };
-    CHECK(Stage(scene).kill_after_each() > 1000);
+    CHECK(DecisionStage(scene).kill_after_each() > 1000);
 }
 
 TEST_CASE("killed after every instruction of settling for less and closing") {
@@ -307,7 +229,7 @@ TEST_CASE("killed after every instruction of settling for less and closing") {
         admission.ticket.settle(1, 0, t);
         admission.ticket.close();
     };
-    CHECK(Stage(scene).kill_after_each() > 100);
+    CHECK(DecisionStage(scene).kill_after_each() > 100);
 }
 
 TEST_CASE("killed after every instruction of settling for more") {
@@ -322,7 +244,7 @@ TEST_CASE("killed after every instruction of settling for more") {
         admission.ticket.settle(1, kChildB + 1, t);
         admission.ticket.close();
     };
-    CHECK(Stage(scene).kill_after_each() > 100);
+    CHECK(DecisionStage(scene).kill_after_each() > 100);
 }
 
 TEST_CASE("killed after every instruction of a refusal that gives back what it had charged") {
@@ -335,5 +257,7 @@ TEST_CASE("killed after every instruction of a refusal that gives back what it h
         const Admission admission = actor.me.admit({charges, {&actor.gauge, 1}}, t);
         if (admission.admitted()) store(board.admitted, 1);
     };
-    CHECK(Stage(scene).kill_after_each() > 200);
+    CHECK(DecisionStage(scene).kill_after_each() > 200);
 }
+
+}  // namespace weir::shm::test
