@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <boost/asio/co_spawn.hpp>
 #include <cstdio>
 #include <stdexcept>
 
@@ -17,6 +18,7 @@ namespace {
 namespace ssl = router::asio::ssl;
 
 constexpr std::chrono::milliseconds kLookDrained{20};
+constexpr std::chrono::milliseconds kLeaveMost{200};
 
 LogFormat log_format(const Options& options, const router::RouterConfig& config) {
     if (!options.access_log) return config.json_logs ? LogFormat::json : LogFormat::off;
@@ -122,11 +124,17 @@ void Worker::reload() {
 }
 
 void Worker::drain() {
-    if (server_.open() == 0 || shm::now() >= drain_until_) return io_.stop();
+    if (server_.open() == 0 || shm::now() >= drain_until_) return leave();
     drained_.expires_after(kLookDrained);
     drained_.async_wait([this](const router::ErrorCode& error) {
         if (!error) drain();
     });
+}
+
+/// Other hosts can use what this one gives back; but no exit waits long for that.
+void Worker::leave() {
+    router::asio::co_spawn(io_, service_.setup->router.leave(shm::now() + kLeaveMost),
+                           [this, setup = service_.setup](const std::exception_ptr&) { io_.stop(); });
 }
 
 bool report_problems(const router::LoadedConfig& loaded, const Options& options) {

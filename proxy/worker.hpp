@@ -33,6 +33,7 @@ class Worker {
     void reload();
     void end();
     void drain();
+    void leave();
 
     Options options_;
     router::RouterOptions router_options_;

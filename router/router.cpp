@@ -118,6 +118,10 @@ void Router::stop() noexcept {
     if (coordination_) coordination_->stop();
 }
 
+Task<void> Router::leave(shm::Nanos deadline) {
+    if (coordination_) co_await coordination_->leave(deadline);
+}
+
 void Router::hand_over(Router& next) {
     // In another segment is another host: this one remains until its last request has ended.
     if (!coordination_ || config_.weir.segment != next.config_.weir.segment) return;

@@ -59,6 +59,9 @@ class Router {
     void start();
     void stop() noexcept;
 
+    /// Ends the contact with other hosts in good order, by `deadline` at the latest; before the process ends.
+    Task<void> leave(shm::Nanos deadline);
+
     /// Another configuration has been read, and `next` made by it and started: what there is but once for
     /// a host, its contact with others, is `next`'s now. Requests under way here can still end.
     void hand_over(Router& next);

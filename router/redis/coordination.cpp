@@ -19,6 +19,9 @@ constexpr shm::Nanos kElectEvery = std::chrono::milliseconds(200);
 /// process.
 constexpr std::chrono::milliseconds kLookEvery{1};
 
+/// Who leaves looks this often whether it is the last.
+constexpr std::chrono::milliseconds kLookAlone{10};
+
 /// The coordinator's number at the doorbell. Where that does not ring, it finds out by itself a little later.
 constexpr std::uint32_t kCoordinatorsBell = 0;
 
@@ -56,8 +59,10 @@ class Coordination::Coordinator {
         while (works()) {
             const shm::Nanos now = shm::now();
             if (self->leases_.look_for_limits()) self->host_.set_subjects(self->leases_.subjects());
+            if (self->leaves_ != nullptr && !std::exchange(self->given_up_, true)) self->host_.give_up(now);
             auto beat = self->host_.poll(now, 1 + random_number(9'000'000'000'000));
             self->publish();
+            if (beat && self->given_up_) ask_for_nothing(*beat);
             if (!beat) {
                 self->timer_.expires_at(Timer::time_point(self->host_.next_poll(now)));
                 co_await self->timer_.async_wait(kAwait);
@@ -68,17 +73,28 @@ class Coordination::Coordinator {
                                                                         now + self->settings_.timeout);
             if (!works()) break;
             self->take(reply, beat->reports.size());
+            if (self->given_up_ && !beat->more) self->leaves_->cancel();
         }
         self->pulse_.stop();
     }
 
     void wake() { timer_.cancel(); }
 
+    /// Gives everything back but what is used, and cancels `done` when the store has been told.
+    void give_up(Timer& done) {
+        leaves_ = &done;
+        wake();
+    }
+
  private:
     /// A predecessor may have had another fail mode.
     static shm::LeaseContact contact_for(const LeaseRules& rules, shm::LeaseContact contact) {
         if (contact.mode > shm::LeaseMode::shared) contact.mode = mode_without_contact(rules.fail_mode);
         return contact;
+    }
+
+    static void ask_for_nothing(Beat& beat) {
+        for (LeaseReport& report : beat.reports) report.demand = report.need = report.ask = 0;
     }
 
     void publish() {
@@ -128,6 +144,8 @@ class Coordination::Coordinator {
     shm::LeaseMode said_ = shm::LeaseMode::local;
     bool said_hosts_ = false;
     std::string failure_;
+    Timer* leaves_ = nullptr;  // of who is to be told when everything has been given back
+    bool given_up_ = false;
 };
 
 Coordination::Coordination(asio::io_context& io, Pulse& pulse, const shm::Segment& segment,
@@ -171,9 +189,36 @@ void Coordination::stop() noexcept {
 void Coordination::hand_over(std::shared_ptr<Coordination> next) {
     stop();
     next_ = std::move(next);
-    next_->next_election_ = {};
-    next_->beat(shm::now());
+    next_->elect(shm::now());
     tell_raised();  // who waits here goes on there
+}
+
+/// At once, and not when it is time for it.
+void Coordination::elect(shm::Nanos now) {
+    next_election_ = {};
+    beat(now);
+}
+
+/// Who ends together with others is not the last at first. Of many, the coordinator alone waits for that.
+Task<void> Coordination::leave(shm::Nanos deadline) {
+    elect(shm::now());
+    Timer timer(io_);
+    while (leads() && !alone() && shm::now() < deadline) {
+        timer.expires_after(kLookAlone);
+        co_await timer.async_wait(kAwait);
+    }
+    if (leads() && alone() && mode() == shm::LeaseMode::shared) {
+        timer.expires_at(Timer::time_point(deadline));
+        coordinator_->give_up(timer);
+        co_await timer.async_wait(kAwait);
+    }
+    stop();
+}
+
+/// Whether nobody has joined but whom this is for.
+bool Coordination::alone() const {
+    const auto all = segment_.participants();
+    return std::count_if(all.begin(), all.end(), [](const auto& one) { return one.alive; }) <= 1;
 }
 
 void Coordination::beat(shm::Nanos now) {

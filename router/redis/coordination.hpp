@@ -37,6 +37,10 @@ class Coordination {
     /// Also gives the coordinator's place back.
     void stop() noexcept;
 
+    /// Stops, and if this is the last process of the host, first gives back what others can use meanwhile; by
+    /// `deadline` at the latest.
+    Task<void> leave(shm::Nanos deadline);
+
     /// Stops, in favour of `next`, which has other settings, and the same segment. Requests that have begun
     /// with this one's go by those from now on.
     void hand_over(std::shared_ptr<Coordination> next);
@@ -67,8 +71,10 @@ class Coordination {
         while (one->next_) one = one->next_.get();
         return *one;
     }
+    void elect(shm::Nanos now);
     void beat(shm::Nanos now);
     void lead();
+    bool alone() const;
     void tell_raised();
     void ring();
     void wake();

@@ -314,6 +314,11 @@ void LeaseHost::failed(shm::Nanos now) {
     access_.raised();
 }
 
+void LeaseHost::give_up(shm::Nanos now) {
+    for (Entry& entry : entries_) set(entry, 0, now);
+    begin_registration();
+}
+
 /// The store has answered.
 void LeaseHost::unbar() {
     for (const Entry& entry : entries_) {

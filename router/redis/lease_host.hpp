@@ -88,6 +88,9 @@ class LeaseHost {
     /// There was none, or none that made sense.
     void failed(shm::Nanos now);
 
+    /// Gives everything up but what is used, and registers anew with that. Not while a beat is under way.
+    void give_up(shm::Nanos now);
+
     /// What the segment is to know.
     const shm::LeaseContact& contact() const noexcept { return contact_; }
     std::uint64_t hosts() const noexcept;

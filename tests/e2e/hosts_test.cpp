@@ -259,3 +259,28 @@ TEST_CASE("another process of the host goes on when the one that talks to the st
         return answer.status == 200 && answer.field("x-weir-limit-mode") == "shared";
     }));
 }
+
+TEST_CASE("a host that is stopped in good order leaves the others all that it has not used") {
+    if (no_redis()) return;
+    const RedisServer redis;
+    Hosts::Options options = hosts_at(redis, 2);
+    options.timing = "lease_seconds: 60, wait_ms: 300";
+    options.site.window_seconds = 60;
+    options.site.weir_settings = "keys: [{name: k, key: sk-app, rpm_limit: 100}]";
+    Hosts hosts(options);
+    const auto ask = [&](std::size_t host) {
+        return fetch(hosts.proxy(host).port(), "POST", "/v1/chat/completions", kQuestion,
+                     "authorization: Bearer sk-app\r\ncontent-type: application/json\r\n");
+    };
+    Program& second = hosts.site().start_proxy(0, hosts.segment(0));
+    // A stream is given some in advance.
+    for (int i = 0; i < 40; ++i) {
+        REQUIRE(ask(0).status == 200);
+        let_pass(std::chrono::milliseconds(100));
+    }
+    // Its processes end together: only the last of them gives back.
+    second.signal(SIGTERM);
+    CHECK(hosts.proxy(0).stop() == 0);
+    for (int i = 0; i < 60; ++i) CHECK(ask(1).status == 200);
+    CHECK(ask(1).status == 429);
+}

@@ -1,8 +1,10 @@
 // The processes of a host among themselves: each opens the segment for itself, here in one process.
 #include "router/redis/coordination.hpp"
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <memory>
+#include <optional>
 
 #include "rig.hpp"
 #include "tests/support/no_redis.hpp"
@@ -168,4 +170,94 @@ TEST_CASE("a request that waits while its coordination is handed over goes on to
     Member third(io, scratch, settings);
     fresh.coordination.hand_over(third.own);
     CHECK(runs_until(io, [&] { return woken == 2; }));
+}
+
+namespace {
+
+/// A host with a lease of all of a limit of 100, of which it has used 10.
+struct Leaving {
+    asio::io_context io;
+    const ScratchName scratch;
+    RedisServer redis;
+    Member member{io, scratch, long_lease(redis.port())};
+    shm::Segment same = shm::Segment::open(scratch.options());
+
+    static WeirSettings long_lease(std::uint16_t port) {
+        WeirSettings settings = settings_at(port);
+        settings.expected_hosts = 1;
+        settings.redis.lease = 60s;
+        return settings;
+    }
+    Leaving() {
+        member.segment.set_shared(true);
+        const shm::Limiter limiter = member.segment.shared_limiter({"key", "a"}, 100);
+        REQUIRE(runs_until(io, [&] { return member.coordination.mode() == shm::LeaseMode::shared; }));
+        io.run_for(300ms);
+        const shm::Wanted wanted(shm::Shortage(limiter, 100));
+        REQUIRE(run(io, member.coordination.wait_for_more(member.coordination.grants(), shm::now() + 10s)));
+        shm::Participant me = member.segment.join("test");
+        const std::array charges = {shm::Charge{limiter, 10}};
+        REQUIRE(me.admit({charges, {}}, shm::now()).admitted());
+    }
+    /// What the store has of the limit's charges.
+    std::string charged() const {
+        PlainRedis plain(redis.port());
+        for (const RedisValue& key : plain.command({"KEYS", "{weir}:*key*"}).elements) {
+            const std::string sums = plain.command({"HGET", key.text, "."}).text;
+            return sums.substr(0, sums.find(' '));
+        }
+        return "0";
+    }
+    /// Returns how long it took.
+    shm::Nanos leave(shm::Nanos most) {
+        const shm::Nanos from = shm::now();
+        bool left = false;
+        asio::co_spawn(io, member.coordination.leave(from + most), [&](std::exception_ptr) { left = true; });
+        REQUIRE(runs_until(io, [&] { return left; }));
+        CHECK_FALSE(member.coordination.leads());
+        return shm::now() - from;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("the last process of a host gives back what is not used when it leaves") {
+    if (no_redis()) return;
+    Leaving host;
+    REQUIRE(host.charged() == "100");
+    host.leave(10s);
+    CHECK(host.charged() == "10");
+    // A new one on the same segment goes on with that.
+    Member next(host.io, host.scratch, Leaving::long_lease(host.redis.port()));
+    REQUIRE(next.coordination.leads());
+    host.io.run_for(300ms);
+    CHECK(next.coordination.mode() == shm::LeaseMode::shared);
+    CHECK(host.charged() == "10");
+}
+
+TEST_CASE("while another process of the host is there, who leaves keeps what it may need") {
+    if (no_redis()) return;
+    Leaving host;
+    std::optional<shm::Participant> one = host.same.join("other"), two = host.same.join("another");
+    CHECK(host.leave(50ms) >= 50ms);
+    CHECK(host.charged() == "100");
+}
+
+TEST_CASE("a process waits a moment to be the last, and no longer for a store that does not answer") {
+    if (no_redis()) return;
+    Leaving host;
+    std::optional<shm::Participant> one = host.same.join("other"), two = host.same.join("another");
+    Timer later(host.io);
+    later.expires_after(100ms);
+    later.async_wait([&](ErrorCode) { two.reset(); });
+    host.leave(10s);
+    CHECK(host.charged() == "10");
+    Member next(host.io, host.scratch, Leaving::long_lease(host.redis.port()));
+    host.redis.pause();
+    const shm::Nanos from = shm::now();
+    bool left = false;
+    asio::co_spawn(host.io, next.coordination.leave(from + 200ms), [&](std::exception_ptr) { left = true; });
+    CHECK(runs_until(host.io, [&] { return left; }));
+    CHECK(shm::now() - from < 1s);
+    host.redis.resume();
 }
