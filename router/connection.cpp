@@ -1,5 +1,6 @@
 #include "router/connection.hpp"
 
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <openssl/tls1.h>
 #include <poll.h>
@@ -19,6 +20,11 @@ namespace {
 /// When to look whether a peer has left, and how often if it has sent something nobody reads yet. Most
 /// answers come sooner, and those pay nothing: to be told of its leaving costs a system call.
 constexpr shm::Nanos kLookAgain = std::chrono::milliseconds(50);
+
+/// A peer is asked after so many seconds of silence, and is gone if it does not answer so many times.
+constexpr int kProbeAfter = 5;
+constexpr int kProbeEvery = 1;
+constexpr int kProbes = 3;
 
 }  // namespace
 
@@ -130,6 +136,16 @@ bool Connection::is_stale() noexcept {
     char byte;
     const auto count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     return begin_ != end_ || count >= 0 || errno != EAGAIN;
+}
+
+void Connection::probe_when_idle() noexcept {
+    const auto set = [this](int level, int option, int value) {
+        ::setsockopt(socket_.native_handle(), level, option, &value, sizeof value);
+    };
+    set(IPPROTO_TCP, TCP_KEEPIDLE, kProbeAfter);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, kProbeEvery);
+    set(IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
 }
 
 void Connection::watch_peer(std::function<void(PeerGone)> gone) {

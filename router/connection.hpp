@@ -50,6 +50,10 @@ class Connection : public Waiter {
     /// Whether the peer has closed it or sent something unasked for: then it is of no more use.
     bool is_stale() noexcept;
 
+    /// From now on the system asks a peer that is silent whether it is there, so that a connection that leads
+    /// nowhere becomes stale, and what lies between keeps one that leads somewhere in mind.
+    void probe_when_idle() noexcept;
+
     /// Says that nothing more will be written, and lets the peer read what was.
     void finish_writing() noexcept;
 

@@ -121,7 +121,7 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
     const auto endpoints = endpoints_;  // another request may resolve anew meanwhile
     const auto error = co_await connection.connect(endpoints, deadline);
     if (error != TransportError::none) {
-        if (good_until_ != kNever) good_until_ = {};  // the name may have moved
+        distrust_addresses();  // the name may have moved
         co_return error;
     }
     prefer(connection.peer());
@@ -172,6 +172,10 @@ Task<void> Upstream::look_up() {
     endpoints_before_ = std::exchange(endpoints_, std::move(found));
     good_until_ = now + settings_.dns_ttl;
     drop_outdated();
+}
+
+void Upstream::distrust_addresses() noexcept {
+    if (good_until_ != kNever) good_until_ = {};
 }
 
 void Upstream::refresh(shm::Nanos now) {

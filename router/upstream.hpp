@@ -41,6 +41,13 @@ class Upstream {
     /// Takes a connection back; kept for the next exchange only if `keep`.
     void release(std::unique_ptr<Connection> connection, bool keep);
 
+    /// Whether its address was named by one of the two latest answers: servers that have many addresses
+    /// name others each time.
+    bool is_current(const Connection& connection) const;
+
+    /// The addresses lead to the wrong place: the next connection is made when they have been looked up anew.
+    void distrust_addresses() noexcept;
+
     const Url& url() const noexcept { return url_; }
     std::size_t idle() const noexcept { return idle_.size(); }
     std::size_t open() const noexcept { return open_; }
@@ -61,9 +68,6 @@ class Upstream {
     void end_look_up();
     /// Also while no new connection is made, for those that are there may lead to an address that is gone.
     void refresh(shm::Nanos now);
-    /// Whether its address was named by one of the two latest answers: servers that have many addresses
-    /// name others each time.
-    bool is_current(const Connection& connection) const;
     void drop_outdated();
     /// False if `deadline` came before its turn.
     Task<bool> wait_in(Queue& queue, shm::Nanos deadline);

@@ -1,94 +1,68 @@
 // The client against real servers: what it meets, and how it says so.
 #include "router/redis/redis_client.hpp"
 
-#include <boost/asio/co_spawn.hpp>
 #include <catch2/catch.hpp>
+#include <thread>
 
-#include "router/redis/lease_message.hpp"
-#include "router/redis/lease_script.hpp"
 #include "tests/support/no_redis.hpp"
 #include "tests/support/plain_redis.hpp"
 #include "tests/support/redis_server.hpp"
 #include "tests/support/tls_upstream.hpp"
+#include "tests/support/wait.hpp"
+#include "tests/wire/router/redis_rig.hpp"
 
 using namespace weir::router;
+using namespace weir::router::test;
 using weir::test::Certificate;
 using weir::test::no_redis;
 using weir::test::PlainRedis;
 using weir::test::RedisServer;
-
-namespace {
-
-/// One client in an io_context of its own.
-struct Rig {
-    asio::io_context io;
-    Pulse pulse{io};
-    RedisSettings settings;
-    std::unique_ptr<RedisClient> client;
-
-    explicit Rig(RedisSettings wanted) : settings(std::move(wanted)) {
-        client = std::make_unique<RedisClient>(io, pulse, settings);
-    }
-
-    /// A first beat, to the keys of `prefix`.
-    RedisReply ask(const std::string& prefix = "{weir}:") {
-        Beat beat;
-        beat.host = 1;
-        beat.nonce = 77;
-        beat.sequence = ++sequence;
-        beat.lease_ms = 1000;
-        RedisReply reply;
-        pulse.start();
-        const auto call = [&]() -> Task<void> {
-            reply = co_await client->call_script(lease_script_sha1(), lease_script(), to_words(beat, prefix),
-                                                 weir::shm::now() + settings.timeout);
-            pulse.stop();
-        };
-        asio::co_spawn(io, call(), [](std::exception_ptr failure) {
-            if (failure) std::rethrow_exception(failure);
-        });
-        io.run();
-        io.restart();
-        return reply;
-    }
-    std::uint64_t sequence = 0;
-};
-
-RedisSettings server_at(std::uint16_t port) {
-    RedisSettings settings;
-    settings.kind = RedisSettings::Kind::single;
-    settings.nodes = {{"127.0.0.1", port}};
-    settings.timeout = std::chrono::milliseconds(2000);
-    return settings;
-}
-
-bool answers(const RedisReply& reply) {
-    UNSCOPED_INFO(reply.failure);
-    return reply.failure.empty() && read_answer(reply.value, 0).has_value();
-}
-
-}  // namespace
+using weir::test::ScriptedRedis;
+using weir::test::wait_until;
 
 TEST_CASE("the script is loaded where it is missing, also after the server has forgotten it") {
     if (no_redis()) return;
     RedisServer server;
-    Rig rig(server_at(server.port()));
+    RedisRig rig(server_at(server.port()));
     CHECK(answers(rig.ask()));
     PlainRedis(server.port()).command({"SCRIPT", "FLUSH"});
     CHECK(answers(rig.ask()));
-    server.restart();
-    CHECK_FALSE(answers(rig.ask()));  // its connection broke
+}
+
+TEST_CASE("a connection that broke while it was idle costs nothing") {
+    if (no_redis()) return;
+    RedisServer server;
+    RedisRig rig(server_at(server.port()));
     CHECK(answers(rig.ask()));
+    PlainRedis(server.port()).command({"CLIENT", "KILL", "TYPE", "normal"});
+    CHECK(answers(rig.ask()));
+    server.restart();
+    CHECK(answers(rig.ask()));
+}
+
+TEST_CASE("nor does one that breaks when the next call comes, but a new one that does is a failure") {
+    const ScriptedRedis server([call = 0](const std::vector<std::string>&) mutable {
+        ++call;
+        return call == 1 || call == 3 ? kGranted : "";
+    });
+    RedisRig rig(server_at(server.port()));
+    CHECK(answers(rig.ask()));
+    CHECK(answers(rig.ask()));
+    CHECK(server.commands() == 3);
+    CHECK(server.connections() == 2);
+    CHECK(rig.ask().failure.find("closed the connection") != std::string::npos);
+    CHECK(server.commands() == 5);
+    CHECK(server.connections() == 3);
 }
 
 TEST_CASE("a server that is not there, that hangs, or that is something else") {
     if (no_redis()) return;
     RedisSettings settings = server_at(RedisServer::free_port());
     settings.timeout = std::chrono::milliseconds(200);
-    CHECK(Rig(settings).ask().failure.find("refused the connection") != std::string::npos);
+    CHECK(RedisRig(settings).ask().failure.find("refused the connection") != std::string::npos);
     RedisServer server;
     settings.nodes[0].port = server.port();
-    Rig rig(settings);
+    RedisRig rig(settings);
     CHECK(answers(rig.ask()));
     server.pause();
     CHECK(rig.ask().failure.find("no answer in time") != std::string::npos);
@@ -105,12 +79,12 @@ TEST_CASE("behind TLS, with a certificate that is trusted or not") {
                               certificate.certificate(), "--tls-key-file", certificate.key(),
                               "--tls-ca-cert-file", certificate.certificate(), "--tls-auth-clients", "no"});
     RedisSettings settings = server_at(port);
-    CHECK_FALSE(answers(Rig(settings).ask()));
+    CHECK_FALSE(answers(RedisRig(settings).ask()));
     settings.tls = true;
     settings.ca_file = foreign.certificate();
-    CHECK_FALSE(answers(Rig(settings).ask()));
+    CHECK_FALSE(answers(RedisRig(settings).ask()));
     settings.ca_file = certificate.certificate();
-    CHECK(answers(Rig(settings).ask()));
+    CHECK(answers(RedisRig(settings).ask()));
 }
 
 TEST_CASE("a server that still loads its data will be ready soon") {
@@ -123,19 +97,20 @@ TEST_CASE("a server that still loads its data will be ready soon") {
         client.command({"SAVE"});
     }
     server.restart();
-    CHECK(Rig(server_at(server.port())).ask().failure.find("it will be ready soon") != std::string::npos);
+    const std::string failure = RedisRig(server_at(server.port())).ask().failure;
+    CHECK(failure.find("it will be ready soon") != std::string::npos);
 }
 
 TEST_CASE("passwords and databases") {
     if (no_redis()) return;
     RedisServer server({"--requirepass", "secret"});
     RedisSettings settings = server_at(server.port());
-    CHECK(Rig(settings).ask().failure.find("a password is needed") != std::string::npos);
+    CHECK(RedisRig(settings).ask().failure.find("a password is needed") != std::string::npos);
     settings.password = "wrong";
-    CHECK(Rig(settings).ask().failure.find("username or password is wrong") != std::string::npos);
+    CHECK(RedisRig(settings).ask().failure.find("username or password is wrong") != std::string::npos);
     settings.password = "secret";
     settings.database = 3;
-    Rig rig(settings);
+    RedisRig rig(settings);
     CHECK(answers(rig.ask()));
     PlainRedis client(server.port());
     client.command({"AUTH", "secret"});
@@ -145,12 +120,12 @@ TEST_CASE("passwords and databases") {
     CHECK(client.command({"EXISTS", "{weir}:hosts"}).integer == 1);
     settings.username = "weir";
     settings.password = "other";
-    CHECK(answers(Rig(settings).ask()));
-    CHECK(Rig(settings).ask("{foreign}:").failure.find("NOPERM") != std::string::npos);
+    CHECK(answers(RedisRig(settings).ask()));
+    CHECK(RedisRig(settings).ask("{foreign}:").failure.find("NOPERM") != std::string::npos);
     for (const char* missing : {"-evalsha", "-hset", "-time"}) {
         CAPTURE(missing);
         client.command({"ACL", "SETUSER", "weir", "+@all", missing});
-        const std::string failure = Rig(settings).ask().failure;
+        const std::string failure = RedisRig(settings).ask().failure;
         CHECK(failure.find("the user needs ~{weir}:* +evalsha") != std::string::npos);
     }
 }
@@ -160,7 +135,7 @@ TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
     RedisServer master;
     RedisServer replica;
     PlainRedis(replica.port()).command({"REPLICAOF", "127.0.0.1", std::to_string(master.port())});
-    CHECK(Rig(server_at(replica.port())).ask().failure.find("READONLY") != std::string::npos);
+    CHECK(RedisRig(server_at(replica.port())).ask().failure.find("READONLY") != std::string::npos);
 
     RedisServer sentinel({"--sentinel"});
     PlainRedis watch(sentinel.port());
@@ -169,7 +144,7 @@ TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
     settings.kind = RedisSettings::Kind::sentinel;
     settings.service_name = "main";
     settings.nodes.push_back({"127.0.0.1", sentinel.port()});
-    Rig rig(settings);
+    RedisRig rig(settings);
     CHECK_FALSE(answers(rig.ask()));  // nobody is at the first sentinel's address
     CHECK(rig.ask().failure.find("READONLY") != std::string::npos);
     PlainRedis(replica.port()).command({"REPLICAOF", "NO", "ONE"});
@@ -182,34 +157,95 @@ TEST_CASE("a replica takes no beats, and the sentinels name the new master") {
     CHECK(found);
     settings.service_name = "other";
     settings.nodes.erase(settings.nodes.begin());
-    CHECK(Rig(settings).ask().failure.find("knows no master 'other'") != std::string::npos);
+    CHECK(RedisRig(settings).ask().failure.find("knows no master 'other'") != std::string::npos);
 }
+
+TEST_CASE("where a name leads is looked up anew when that is a replica by now") {
+    if (no_redis()) return;
+    const RedisServer old_master;
+    const RedisServer new_master;
+    std::uint16_t named = old_master.port();
+    RedisSettings settings = server_at(6379);
+    settings.nodes[0].host = "redis.test";
+    RedisRig rig(settings, resolver_to(named));
+    CHECK(answers(rig.ask()));
+    PlainRedis(old_master.port()).command({"REPLICAOF", "127.0.0.1", std::to_string(new_master.port())});
+    named = new_master.port();
+    CHECK(rig.ask().failure.find("READONLY") != std::string::npos);
+    CHECK(answers(rig.ask()));
+}
+
+namespace {
+
+/// A cluster of two masters with half of the slots each, and clients of both.
+struct Cluster {
+    const std::vector<std::string> settings = {"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"};
+    RedisServer first{settings};
+    RedisServer second{settings};
+    PlainRedis one{first.port()};
+    PlainRedis two{second.port()};
+
+    Cluster() {
+        one.command({"CLUSTER", "ADDSLOTSRANGE", "0", "8191"});
+        two.command({"CLUSTER", "ADDSLOTSRANGE", "8192", "16383"});
+        one.command({"CLUSTER", "MEET", "127.0.0.1", std::to_string(second.port())});
+        REQUIRE(wait_until([&] { return ready(one) && ready(two); }));
+    }
+    static bool ready(PlainRedis& node) {
+        return node.command({"CLUSTER", "INFO"}).text.find("cluster_state:ok") != std::string::npos;
+    }
+    static bool has_said_try_again(PlainRedis& node) {
+        return node.command({"INFO", "errorstats"}).text.find("TRYAGAIN") != std::string::npos;
+    }
+    RedisSettings settings_of_client() const {
+        RedisSettings made = server_at(first.port());
+        made.kind = RedisSettings::Kind::cluster;
+        return made;
+    }
+};
+
+}  // namespace
 
 TEST_CASE("a cluster's redirections are followed") {
     if (no_redis()) return;
-    const std::vector<std::string> clustered = {"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"};
-    RedisServer first(clustered);
-    RedisServer second(clustered);
-    PlainRedis one(first.port());
-    PlainRedis two(second.port());
-    one.command({"CLUSTER", "ADDSLOTSRANGE", "0", "8191"});
-    two.command({"CLUSTER", "ADDSLOTSRANGE", "8192", "16383"});
-    one.command({"CLUSTER", "MEET", "127.0.0.1", std::to_string(second.port())});
-    RedisSettings settings = server_at(first.port());
-    settings.kind = RedisSettings::Kind::cluster;
-    Rig rig(settings);
-    const auto deadline = weir::shm::now() + std::chrono::seconds(30);
-    const auto ready = [&](PlainRedis& node) {
-        const auto info = node.command({"CLUSTER", "INFO"}).text;
-        return info.find("cluster_state:ok") != std::string::npos;
-    };
-    while (!(ready(one) && ready(two)) && weir::shm::now() < deadline) {
-    }
+    Cluster cluster;
+    RedisRig rig(cluster.settings_of_client());
     for (const char* prefix : {"{weir}:", "{a}:", "{b}:", "{c}:", "{d}:"}) {
         CAPTURE(prefix);
         CHECK(answers(rig.ask(prefix)));
     }
     // Both hold some of it.
-    CHECK(one.command({"DBSIZE"}).integer > 0);
-    CHECK(two.command({"DBSIZE"}).integer > 0);
+    CHECK(cluster.one.command({"DBSIZE"}).integer > 0);
+    CHECK(cluster.two.command({"DBSIZE"}).integer > 0);
+}
+
+TEST_CASE("while a cluster moves the keys of a beat to another node, the beat waits for that") {
+    if (no_redis()) return;
+    Cluster cluster;
+    RedisRig rig(cluster.settings_of_client());
+    CHECK(answers(rig.ask()));
+    const std::string slot = std::to_string(cluster.one.command({"CLUSTER", "KEYSLOT", "{weir}:"}).integer);
+    const std::string id_of_one = cluster.one.command({"CLUSTER", "MYID"}).text;
+    const std::string id_of_two = cluster.two.command({"CLUSTER", "MYID"}).text;
+    const bool at_one = cluster.one.command({"CLUSTER", "COUNTKEYSINSLOT", slot}).integer > 0;
+    PlainRedis& from = at_one ? cluster.one : cluster.two;
+    PlainRedis& to = at_one ? cluster.two : cluster.one;
+    const std::string port_of_to = std::to_string(at_one ? cluster.second.port() : cluster.first.port());
+    const std::string id_of_to = at_one ? id_of_two : id_of_one;
+    from.command({"SET", "{weir}:a", "not a hash"});
+    to.command({"CLUSTER", "SETSLOT", slot, "IMPORTING", at_one ? id_of_one : id_of_two});
+    from.command({"CLUSTER", "SETSLOT", slot, "MIGRATING", id_of_to});
+    const auto move = [&](const std::string& key) {
+        return from.command({"MIGRATE", "127.0.0.1", port_of_to, key, "0", "1000"}).text;
+    };
+    CHECK(move("{weir}:a") == "OK");
+    // One key is here, and the other there.
+    CHECK(rig.ask("{weir}:", {"a"}).failure.find("TRYAGAIN") != std::string::npos);
+    CHECK(rig.ask("{weir}:", {"a"}).failure.find("will be tried again") != std::string::npos);
+    from.command({"CONFIG", "RESETSTAT"});
+    const std::jthread mover([&] {
+        const auto turned_away = [&] { return Cluster::has_said_try_again(from); };
+        if (wait_until(turned_away)) move("{weir}:hosts");
+    });
+    CHECK(answers(rig.ask("{weir}:", {"a"})));
 }
