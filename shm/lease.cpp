@@ -55,6 +55,77 @@ bool hand_on(Gauge gauge, std::optional<Units> before, Units now_is) noexcept {
     return true;
 }
 
+// Places: the windows' records, and behind them the gauges'.
+
+bool is_window(const SegmentImpl& segment, std::size_t place) noexcept {
+    return place < segment.table(Table::windows).count;
+}
+
+std::uint32_t index_of(const SegmentImpl& segment, std::size_t place) noexcept {
+    const std::size_t first = is_window(segment, place) ? 0 : segment.table(Table::windows).count;
+    return static_cast<std::uint32_t>(place - first);
+}
+
+/// Every record of both tables that has ever been used.
+template <class Visit>
+void each_record(const SegmentImpl& segment, const Visit& visit) {
+    std::size_t first = 0;
+    for (const Table which : {Table::windows, Table::gauges}) {
+        const std::size_t count = segment.table(which).count;
+        const TableRecord& record = segment.header().tables[static_cast<std::size_t>(which)];
+        // ORDER(counter): who is seen too late has counted a change by then, and is seen at the next look
+        const std::size_t used = std::min<std::size_t>(count, record.fresh.load(kRelaxed));
+        for (std::size_t index = 0; index < used; ++index) visit(first + index);
+        first += count;
+    }
+}
+
+/// The generation of a handle for the shared limit at `place`; 0 if there is none. Also while it is being
+/// looked at for eviction.
+std::uint64_t shared_life(SegmentImpl& segment, std::size_t place) noexcept {
+    const std::uint32_t index = index_of(segment, place);
+    const bool window = is_window(segment, place);
+    const TableView& table = segment.table(window ? Table::windows : Table::gauges);
+    const std::uint64_t life = table.life(index).load(std::memory_order_acquire);  // ORDER(life): first
+    const Life::State state = Life::state_of(life);
+    if (state != Life::live && state != Life::checking) return 0;
+    const LeaseWords& lease = window ? segment.window(index).lease : segment.gauge(index).lease;
+    return full_of(lease) == 0 ? 0 : Life::pack(Life::generation_of(life), Life::live);
+}
+
+std::optional<SharedLimit> limit_at(SegmentImpl& segment, std::size_t place) {
+    const std::uint64_t life = shared_life(segment, place);
+    if (life == 0) return std::nullopt;
+    const std::uint32_t index = index_of(segment, place);
+    const bool window = is_window(segment, place);
+    const TableView& table = segment.table(window ? Table::windows : Table::gauges);
+    const auto key = read_identity(table, index);
+    if (!key) return std::nullopt;
+    NameText text = text_of(*key, table.text_words);
+    SharedLimit limit;
+    limit.scope = std::move(text.scope);
+    limit.name = std::move(text.name);
+    if (window) {
+        limit.unit = text.unit;
+        limit.window = text.window;
+        limit.limiter = Limiter{&segment.window(index), life};
+    } else {
+        limit.gauge = Gauge{&segment.gauge(index), life};
+    }
+    return limit;
+}
+
+/// Changes when some limit has come, gone, become shared or ceased to be.
+std::uint64_t changes_of(const SegmentImpl& segment) noexcept {
+    const Header& header = segment.header();
+    std::uint64_t sum = header.lease_changes.load(kRelaxed);  // ORDER(counter): sums, read by themselves
+    for (const Table table : {Table::windows, Table::gauges}) {
+        const TableRecord& record = header.tables[static_cast<std::size_t>(table)];
+        sum += record.fresh.load(kRelaxed) + record.evictions.load(kRelaxed);  // ORDER(counter)
+    }
+    return sum;
+}
+
 /// Some limit has become shared, or has ceased to be.
 void count_change(SegmentImpl& segment) noexcept {
     segment.header().lease_changes.fetch_add(1, kRelaxed);  // ORDER(counter)
@@ -144,47 +215,10 @@ void LeaseBoard::set_guard(Nanos until) noexcept {
     put(segment_->header().lease_guard, until);
 }
 
-std::uint64_t LeaseBoard::version() const noexcept {
-    const Header& header = segment_->header();
-    std::uint64_t sum = header.lease_changes.load(kRelaxed);  // ORDER(counter): sums, read by themselves
-    for (const Table table : {Table::windows, Table::gauges}) {
-        const TableRecord& record = header.tables[static_cast<std::size_t>(table)];
-        sum += record.fresh.load(kRelaxed) + record.evictions.load(kRelaxed);  // ORDER(counter)
-    }
-    return sum;
-}
-
 std::vector<SharedLimit> LeaseBoard::limits() const {
     std::vector<SharedLimit> limits;
-    const auto visit = [&](Table which, auto&& add) {
-        const TableView& table = segment_->table(which);
-        for (std::uint32_t index = 0; index < table.count; ++index) {
-            const std::uint64_t life =
-                table.life(index).load(std::memory_order_acquire);  // ORDER(life): before the name
-            const auto key = read_identity(table, index);
-            const std::uint64_t handle = Life::pack(Life::generation_of(life), Life::live);
-            if (key) add(index, handle, text_of(*key, table.text_words));
-        }
-    };
-    visit(Table::windows, [&](std::uint32_t index, std::uint64_t life, NameText text) {
-        WindowRecord& record = segment_->window(index);
-        if (full_of(record.lease) == 0) return;
-        limits.push_back({std::move(text.scope),
-                          std::move(text.name),
-                          text.unit,
-                          text.window,
-                          Limiter{&record, life},
-                          {}});
-    });
-    visit(Table::gauges, [&](std::uint32_t index, std::uint64_t life, NameText text) {
-        GaugeRecord& record = segment_->gauge(index);
-        if (full_of(record.lease) == 0) return;
-        limits.push_back({std::move(text.scope),
-                          std::move(text.name),
-                          Unit::requests,
-                          Nanos(0),
-                          {},
-                          Gauge{&record, life}});
+    each_record(*segment_, [&](std::size_t place) {
+        if (auto limit = limit_at(*segment_, place)) limits.push_back(std::move(*limit));
     });
     return limits;
 }
@@ -211,6 +245,10 @@ LeaseReading LeaseBoard::read(const SharedLimit& limit, Nanos now) const noexcep
     }
     reading.full = full_of(lease);
     return reading;
+}
+
+std::uint64_t LeaseBoard::wanted(const SharedLimit& limit) const noexcept {
+    return lives(limit) ? words_of(limit).wanted.load(kRelaxed) : 0;  // ORDER(lease): as in read()
 }
 
 bool LeaseBoard::set_lease(const SharedLimit& limit, Units lease, Nanos now) noexcept {
@@ -242,6 +280,30 @@ std::uint64_t LeaseBoard::grants() const noexcept {
 void LeaseBoard::count_grant() noexcept {
     // ORDER(grants): release; who sees the count sees the leases that were raised before it.
     segment_->header().lease_grants.fetch_add(1, std::memory_order_release);
+}
+
+LimitWatch::LimitWatch(const LeaseBoard& board) : segment_(board.segment_) {}
+
+std::vector<LimitWatch::Change> LimitWatch::look() {
+    std::vector<Change> changes;
+    const std::uint64_t version = changes_of(*segment_);
+    if (looked_ && version == version_) return changes;
+    looked_ = true;
+    version_ = version;  // read before: what changes meanwhile is looked at once more
+    known_.resize(segment_->table(Table::windows).count + segment_->table(Table::gauges).count);
+    each_record(*segment_, [&](std::size_t place) {
+        const std::uint64_t life = shared_life(*segment_, place);
+        std::uint64_t& known = known_[place];
+        if (life == known) return;
+        if (known != 0) changes.push_back({place, std::nullopt});
+        known = 0;
+        if (life == 0) return;
+        auto limit = limit_at(*segment_, place);
+        if (!limit) return;
+        known = limit->window != Nanos(0) ? limit->limiter.generation : limit->gauge.generation;
+        changes.push_back({place, std::move(limit)});
+    });
+    return changes;
 }
 
 Shortage::Shortage(Limiter limiter, Units units) noexcept {

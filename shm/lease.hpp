@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -95,11 +96,12 @@ class LeaseBoard {
     Nanos guard() const noexcept;
     void set_guard(Nanos until) noexcept;
 
-    /// Changes when limits() may have changed.
-    std::uint64_t version() const noexcept;
     std::vector<SharedLimit> limits() const;
 
     LeaseReading read(const SharedLimit& limit, Nanos now) const noexcept;
+
+    /// LeaseReading::wanted alone; 0 if it is gone. Cheap.
+    std::uint64_t wanted(const SharedLimit& limit) const noexcept;
 
     /// Sets this host's part. When it returns, nobody is admitted beyond it any more. False if the limit is
     /// gone, or shared no more.
@@ -117,8 +119,31 @@ class LeaseBoard {
     void count_grant() noexcept;
 
  private:
+    friend class LimitWatch;
     std::shared_ptr<SegmentImpl> segment_;
     bool leads_ = false;
+};
+
+/// Follows which shared limits there are. A limit's place is its number for as long as it lives.
+class LimitWatch {
+ public:
+    /// Of the board's segment, whose mapping it keeps.
+    explicit LimitWatch(const LeaseBoard& board);
+
+    struct Change {
+        std::size_t place;
+        std::optional<SharedLimit> limit;  ///< that has come; empty: the one that was there has gone
+    };
+
+    /// What has changed since the last call, in order; at the first, all that there are have come. Costs a
+    /// load when nothing has, and otherwise one for each limit.
+    std::vector<Change> look();
+
+ private:
+    std::shared_ptr<SegmentImpl> segment_;
+    std::uint64_t version_ = 0;
+    bool looked_ = false;
+    std::vector<std::uint64_t> known_;  // by place: the handle's generation; 0: none
 };
 
 /// A shared limit that had no room for a request: where it says so, and whether waiting is worth while.

@@ -58,7 +58,7 @@ class Coordination::Coordinator {
         const auto works = [&] { return *owner && (*owner)->coordinator_ == self; };
         while (works()) {
             const shm::Nanos now = shm::now();
-            if (self->leases_.look_for_limits()) self->host_.set_subjects(self->leases_.subjects());
+            self->leases_.look_for_limits(self->host_);
             if (self->leaves_ != nullptr && !std::exchange(self->given_up_, true)) self->host_.give_up(now);
             auto beat = self->host_.poll(now, 1 + random_number(9'000'000'000'000));
             self->publish();
@@ -78,7 +78,11 @@ class Coordination::Coordinator {
         self->pulse_.stop();
     }
 
-    void wake() { timer_.cancel(); }
+    /// A request has found too little, or there is something else to see to.
+    void wake() {
+        host_.somebody_waits();
+        timer_.cancel();
+    }
 
     /// Gives everything back but what is used, and cancels `done` when the store has been told.
     void give_up(Timer& done) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,8 @@ namespace weir::router {
 class LeaseAccess {
  public:
     virtual shm::LeaseReading read(std::size_t limit, shm::Nanos now) = 0;
+    /// LeaseReading::wanted alone.
+    virtual std::uint64_t wanted(std::size_t limit) = 0;
     /// When it returns, nobody is admitted beyond `lease` any more.
     virtual void set_lease(std::size_t limit, shm::Units lease, shm::Nanos now) = 0;
     virtual void set_barren(std::size_t limit, shm::Nanos until) = 0;
@@ -75,8 +78,14 @@ class LeaseHost {
     /// Goes on from what the segment knows of the contact, be it from a coordinator that has died.
     LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseContact& contact, shm::Nanos now);
 
-    /// The limits that are shared. What is known of those that stay is kept.
-    void set_subjects(std::vector<LeaseSubject> subjects);
+    /// A limit has come. Its number is not another's. Not while an answer is awaited.
+    void add(LeaseSubject subject);
+
+    /// It has gone: nobody is admitted by it any more. Not while an answer is awaited.
+    void remove(std::size_t limit);
+
+    /// A request has found too little: the next poll looks at every limit.
+    void somebody_waits() noexcept { wanted_ = true; }
 
     /// Looks around, gives up what is not needed, changes over when the lease has run out, and returns the
     /// beat to send if it is time for one. Then `answered` or `failed` must follow before there is another.
@@ -102,17 +111,29 @@ class LeaseHost {
     struct Entry {
         LeaseSubject subject;
         LeaseLimit limit;
-        bool told = false;  // in the registration that is under way
+        bool awake = true;
+        std::size_t at = 0;  // in awake_ or asleep_
+        bool told = false;   // in the registration that is under way
+        shm::Nanos looked{};
+        bool presses = false;  // as of then …
+        bool due = false;      // … and this
     };
 
     void look(shm::Nanos now);
+    void observe(Entry& entry, shm::Nanos now);
+    void look_at_sleepers(shm::Nanos now);
+    shm::Nanos next_wake_up() const noexcept;
+    void put(Entry& entry, bool awake);
+    void take_out(Entry& entry);
+    void wake_all(shm::Nanos now);
+    void let_sleep(shm::Nanos now);
     void set(Entry& entry, shm::Units lease, shm::Nanos now);
     void rest(shm::Nanos now);
     void lose_contact(shm::Nanos now);
     void settle(shm::Nanos now);
     void unbar();
     bool time_to_send(shm::Nanos now) const;
-    void begin_registration();
+    void begin_registration(shm::Nanos now);
     Beat make_beat(shm::Nanos now, std::uint64_t nonce);
     void add_reports(Beat& beat, shm::Nanos now);
     void tell(const Beat& beat, shm::Nanos now);
@@ -124,7 +145,15 @@ class LeaseHost {
     shm::Nanos started_;
     bool resting_;        // it has no lease yet, and admits nothing
     shm::Nanos lost_at_;  // since when it has been without one, or later
-    std::vector<Entry> entries_;
+    std::unordered_map<std::size_t, Entry> entries_;  // by the limit's number
+    // Those in use are looked at in every poll. There may be thousands of others, users who come once an
+    // hour: they are looked at in turn, and all of them when somebody waits.
+    std::vector<Entry*> awake_;
+    std::vector<Entry*> asleep_;
+    std::size_t next_asleep_ = 0;
+    shm::Nanos looked_{};
+    bool wanted_ = false;  // by somebody who waits
+    shm::Nanos looked_for_wants_{};
     std::optional<Beat> pending_;
     shm::Nanos sent_at_{};
     shm::Nanos renew_at_{};  // when the next beat is due in any case
@@ -132,10 +161,10 @@ class LeaseHost {
     shm::Nanos backoff_{};
     bool barred_ = true;  // requests may have been told not to wait, perhaps by a predecessor
     bool registering_ = false;
-    bool told_some_ = false;       // of the registration that is under way
-    bool owes_registration_;       // it does not know all that the store charges it
-    std::uint64_t epoch_ = 0;      // of the latest registration: the sequence number that it began with
-    std::size_t next_entry_ = 0;   // where the next beat begins, for one may not hold them all
+    bool told_some_ = false;      // of the registration that is under way
+    bool owes_registration_;      // it does not know all that the store charges it
+    std::uint64_t epoch_ = 0;     // of the latest registration: the sequence number that it began with
+    std::size_t next_entry_ = 0;  // where in awake_ the next beat begins, for one may not hold them all
     std::vector<LeaseReport> departed_;  // limits that are gone, and still charged
 };
 

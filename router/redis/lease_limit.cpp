@@ -177,11 +177,15 @@ bool LeaseLimit::urgent(shm::Nanos now) const noexcept {
     return outstanding_ != 0 && now >= barren_until_ && need() > reading_.lease;
 }
 
-bool LeaseLimit::due(shm::Nanos now) const noexcept {
+bool LeaseLimit::presses(shm::Nanos now) const noexcept {
     if (urgent(now)) return true;
     const shm::Units low = std::max<shm::Units>(stream() * kLowUnits / kAheadUnits, trickle() != 0);
     const bool soon_short = !idle(now) && reading_.lease < reading_.used + low && ask() > reading_.lease;
-    if (soon_short && now >= content_until_) return true;
+    return soon_short && now >= content_until_;
+}
+
+bool LeaseLimit::due(shm::Nanos now) const noexcept {
+    if (presses(now)) return true;
     if (now - reported_at_ < unit_) return false;
     if (active() && now - reported_at_ >= window_ + kUnreportedMost) return true;
     const shm::Units charge = this->charge();
@@ -193,6 +197,10 @@ bool LeaseLimit::due(shm::Nanos now) const noexcept {
 
 bool LeaseLimit::active() const noexcept {
     return charge() != 0 || outstanding_ != 0 || charged_for();
+}
+
+bool LeaseLimit::sleeps(shm::Nanos now) const noexcept {
+    return reading_.lease == 0 && outstanding_ == 0 && idle(now) && !due(now);
 }
 
 LeaseReport LeaseLimit::report() const noexcept {

@@ -32,11 +32,18 @@ class LeaseLimit {
     /// Requests are waiting for more, and there is hope.
     bool urgent(shm::Nanos now) const noexcept;
 
-    /// More will be needed soon, or a good part can be given back: worth a beat of its own.
+    /// The same, or more will be needed soon: worth a beat of its own, at once.
+    bool presses(shm::Nanos now) const noexcept;
+
+    /// The same, or a good part can be given back: worth a beat that others may share.
     bool due(shm::Nanos now) const noexcept;
 
     /// Whether there is anything to report at all.
     bool active() const noexcept;
+
+    /// Nothing is held or wanted, nor worth a word, and has not been for a while: for the time being it is
+    /// enough to look once in a unit(), and when `wanted` grows.
+    bool sleeps(shm::Nanos now) const noexcept;
 
     /// As of the latest observation.
     LeaseReport report() const noexcept;

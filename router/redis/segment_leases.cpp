@@ -24,39 +24,38 @@ void publish_contact(shm::LeaseBoard& board, const shm::LeaseContact& contact) n
     publish_guard(board, contact);
 }
 
-bool SegmentLeases::look_for_limits() {
-    const std::uint64_t version = board_.version();
-    if (looks_ != 0 && version == version_) return false;
-    version_ = version;
-    limits_ = board_.limits();
-    looks_ = looks_ == 0 ? 1 : 2;
-    return true;
-}
-
-std::vector<LeaseSubject> SegmentLeases::subjects() const {
-    // A limit that turns up later than at the first look has just been made.
-    const bool fresh = looks_ > 1;
-    std::vector<LeaseSubject> subjects;
-    for (std::size_t i = 0; i < limits_.size(); ++i) {
-        subjects.push_back({i, key_of(limits_[i]), limits_[i].window, fresh});
+void SegmentLeases::look_for_limits(LeaseHost& host) {
+    for (shm::LimitWatch::Change& change : watch_.look()) {
+        if (!change.limit) {
+            host.remove(change.place);
+            limits_.erase(change.place);
+            continue;
+        }
+        const shm::SharedLimit& limit = limits_[change.place] = std::move(*change.limit);
+        // A limit that turns up later than at the first look has just been made.
+        host.add({change.place, key_of(limit), limit.window, looked_});
     }
-    return subjects;
+    looked_ = true;
 }
 
 shm::LeaseReading SegmentLeases::read(std::size_t limit, shm::Nanos now) {
-    return board_.read(limits_[limit], now);
+    return board_.read(limits_.at(limit), now);
+}
+
+std::uint64_t SegmentLeases::wanted(std::size_t limit) {
+    return board_.wanted(limits_.at(limit));
 }
 
 void SegmentLeases::set_lease(std::size_t limit, shm::Units lease, shm::Nanos now) {
     // Whoever comes across the new lease finds its end. Without contact it is the other way round: the end
     // of the old lease stays until all have been lowered, and is a task for others should we not come to it.
     if (contact_->mode == shm::LeaseMode::shared) publish_contact(board_, *contact_);
-    if (lease > board_.read(limits_[limit], now).lease) raised_ = true;
-    board_.set_lease(limits_[limit], lease, now);
+    if (lease > board_.read(limits_.at(limit), now).lease) raised_ = true;
+    board_.set_lease(limits_.at(limit), lease, now);
 }
 
 void SegmentLeases::set_barren(std::size_t limit, shm::Nanos until) {
-    board_.set_barren(limits_[limit], until);
+    board_.set_barren(limits_.at(limit), until);
 }
 
 }  // namespace weir::router

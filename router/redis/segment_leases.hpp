@@ -7,8 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "router/redis/lease_host.hpp"
 #include "shm/lease.hpp"
@@ -24,22 +24,20 @@ void publish_contact(shm::LeaseBoard& board, const shm::LeaseContact& contact) n
 class SegmentLeases final : public LeaseAccess {
  public:
     /// `board` must outlive it.
-    explicit SegmentLeases(shm::LeaseBoard& board) noexcept : board_(board) {}
+    explicit SegmentLeases(shm::LeaseBoard& board) : board_(board), watch_(board) {}
 
     /// Whose contact goes before the leases that it raises; it must stay. To be called before the host works.
     void serve(const LeaseHost& host) noexcept { contact_ = &host.contact(); }
 
-    /// Reads which limits there are; false if they are still the same. Only between two beats, for an answer
-    /// goes by the numbers of its beat.
-    bool look_for_limits();
-
-    /// The limits that were found, as the host is told of them.
-    std::vector<LeaseSubject> subjects() const;
+    /// Tells `host` of the limits that have come and gone. Only between two beats, for an answer goes by the
+    /// numbers of its beat.
+    void look_for_limits(LeaseHost& host);
 
     /// Whether leases have been raised since the last call, or requests are to look again for another reason.
     bool take_raised() noexcept { return std::exchange(raised_, false); }
 
     shm::LeaseReading read(std::size_t limit, shm::Nanos now) override;
+    std::uint64_t wanted(std::size_t limit) override;
     void set_lease(std::size_t limit, shm::Units lease, shm::Nanos now) override;
     void set_barren(std::size_t limit, shm::Nanos until) override;
     void raised() override { raised_ = true; }
@@ -47,9 +45,9 @@ class SegmentLeases final : public LeaseAccess {
  private:
     shm::LeaseBoard& board_;
     const shm::LeaseContact* contact_ = nullptr;
-    std::vector<shm::SharedLimit> limits_;
-    std::uint64_t version_ = 0;  // of the board, as of limits_
-    unsigned looks_ = 0;         // that found other limits: 0, 1, or more
+    shm::LimitWatch watch_;
+    std::unordered_map<std::size_t, shm::SharedLimit> limits_;  // by place
+    bool looked_ = false;
     bool raised_ = false;
 };
 

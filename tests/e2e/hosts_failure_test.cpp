@@ -236,7 +236,7 @@ TEST_CASE("a reload changes the store at once, though a request of before is sti
     };
     REQUIRE(wait_until(known, std::chrono::seconds(3)));
     before.stop();
-    let_pass(std::chrono::milliseconds(1500));  // the lease of before is over
+    pause_for(std::chrono::milliseconds(1500));  // the lease of before is over
     CHECK(hosts.has_mode(0, "shared"));
     CHECK(running() == 1);
 }

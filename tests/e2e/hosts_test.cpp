@@ -276,7 +276,7 @@ TEST_CASE("a host that is stopped in good order leaves the others all that it ha
     // A stream is given some in advance.
     for (int i = 0; i < 40; ++i) {
         REQUIRE(ask(0).status == 200);
-        let_pass(std::chrono::milliseconds(100));
+        pause_for(std::chrono::milliseconds(100));
     }
     // Its processes end together: only the last of them gives back.
     second.signal(SIGTERM);

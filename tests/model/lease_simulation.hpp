@@ -150,7 +150,7 @@ class LeaseSimulation {
         bool dead = false;
         Units lease = 0;
         Units charged = 0;
-        Units wanted = 0;
+        Units wanted_units = 0;
         Units relieved = 0;
         std::deque<std::pair<std::uint64_t, Units>> waiting;  // by the request's number
         LeaseSimulation* sim = nullptr;
@@ -175,8 +175,9 @@ class LeaseSimulation {
             return sum;
         }
         shm::LeaseReading read(std::size_t, Nanos now) override {
-            return {limit, lease, used(now), charged, wanted, relieved};
+            return {limit, lease, used(now), charged, wanted_units, relieved};
         }
+        std::uint64_t wanted(std::size_t) override { return wanted_units; }
         void set_lease(std::size_t, Units units, Nanos) override { lease = std::min(units, limit); }
         void set_barren(std::size_t, Nanos until) override { barren = until; }
         void raised() override { sim->look_again(*this); }
@@ -188,7 +189,7 @@ class LeaseSimulation {
             rules.hosts_expected = sim->settings_.hosts;
             rules.timing = sim->settings_.timing;
             agent = std::make_unique<router::LeaseHost>(rules, *this, contact, clock(sim->now_));
-            agent->set_subjects({{0, "limit", window, false}});
+            agent->add({0, "limit", window, false});
             ++life;
             ++connection;
             sim->poll(*this, life, true);
@@ -265,7 +266,7 @@ class LeaseSimulation {
         if (host.contact.mode == shm::LeaseMode::shared && here >= host.contact.until)
             poll(host, host.life, false);
         if (try_admit(host, units, here)) return;
-        host.wanted += units;
+        host.wanted_units += units;
         if (here < host.barren) {
             host.relieved += units;
             ++refused_;
@@ -273,6 +274,7 @@ class LeaseSimulation {
         }
         const std::uint64_t request = ++requests_;
         host.waiting.emplace_back(request, units);
+        host.agent->somebody_waits();
         poll(host, host.life, false);
         at(now_ + settings_.timing.patience, [=, this, &host] {
             const auto mine = std::find_if(host.waiting.begin(), host.waiting.end(),

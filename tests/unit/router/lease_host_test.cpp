@@ -17,6 +17,7 @@ struct Words final : LeaseAccess {
     Nanos barren{};
     int raises = 0;
     LeaseReading read(std::size_t, Nanos) override { return words; }
+    std::uint64_t wanted(std::size_t) override { return words.wanted; }
     void set_lease(std::size_t, Units lease, Nanos) override { words.lease = lease; }
     void set_barren(std::size_t, Nanos until) override { barren = until; }
     void raised() override { ++raises; }
@@ -39,7 +40,7 @@ struct Stand {
     LeaseHost host;
     explicit Stand(FailMode mode, const weir::shm::LeaseContact& contact = {}, Nanos now = 100s)
         : host(rules_of(mode), words, contact, now) {
-        host.set_subjects({{0, "a", 60s, true}});
+        host.add({0, "a", 60s, true});
     }
     /// Registers, with a lease of `lease`.
     void begin(Units lease) {
@@ -263,9 +264,7 @@ TEST_CASE("many limits are registered in several beats") {
     Words words;
     words.words.used = 3;
     LeaseHost host(rules_of(FailMode::share), words, {}, 100s);
-    std::vector<LeaseSubject> subjects;
-    for (std::size_t i = 0; i < 1200; ++i) subjects.push_back({i, std::to_string(i), 60s, false});
-    host.set_subjects(std::move(subjects));
+    for (std::size_t i = 0; i < 1200; ++i) host.add({i, std::to_string(i), 60s, false});
     REQUIRE(host.poll(100s, 5));
     REQUIRE(host.answered(answer(BeatAnswer::Status::unknown), 100s));
     std::size_t reported = 0, beats = 0;
@@ -289,9 +288,7 @@ TEST_CASE("of more limits than a beat holds every one is reported, again and aga
     Words words;
     words.words.lease = words.words.used = 1;
     LeaseHost host(rules_of(FailMode::share), words, {}, 100s);
-    std::vector<LeaseSubject> subjects;
-    for (std::size_t i = 0; i < kLimits; ++i) subjects.push_back({i, std::to_string(i), 0s, false});
-    host.set_subjects(std::move(subjects));
+    for (std::size_t i = 0; i < kLimits; ++i) host.add({i, std::to_string(i), 0s, false});
     REQUIRE(host.poll(100s, 5));
     REQUIRE(host.answered(answer(BeatAnswer::Status::unknown), 100s));
     std::vector<Nanos> reported(kLimits);
@@ -317,7 +314,7 @@ TEST_CASE("of more limits than a beat holds every one is reported, again and aga
 TEST_CASE("a limit that is gone while the store charges for it is given back") {
     Stand stand(FailMode::share);
     stand.begin(30);
-    stand.host.set_subjects({});
+    stand.host.remove(0);
     auto beat = stand.host.poll(100s + 10ms, 7);
     REQUIRE(beat);
     REQUIRE(beat->reports.size() == 1);
@@ -339,12 +336,9 @@ TEST_CASE("a new limit does not make a registration begin anew") {
     Words words;
     words.words.lease = words.words.used = 3;
     LeaseHost host(rules_of(FailMode::share), words, {}, 100s);
-    std::vector<LeaseSubject> subjects;
+    std::size_t limits = 0;
     const auto grow = [&](std::size_t count) {
-        for (std::size_t i = subjects.size(); subjects.size() < count; ++i) {
-            subjects.push_back({i, std::to_string(i), 60s, false});
-        }
-        host.set_subjects(subjects);
+        for (; limits < count; ++limits) host.add({limits, std::to_string(limits), 60s, false});
     };
     grow(1400);
     REQUIRE(host.poll(100s, 5));
@@ -356,8 +350,129 @@ TEST_CASE("a new limit does not make a registration begin anew") {
         more = beat->more;
         REQUIRE(host.answered(
             answer(BeatAnswer::Status::granted, std::vector<Units>(beat->reports.size(), 3)), 100s));
-        grow(subjects.size() + 20);
+        grow(limits + 20);
     }
     CHECK(beats == 3);
     CHECK(host.contact().mode == LeaseMode::shared);
+}
+
+namespace {
+
+/// Many limits, each with words of its own.
+struct Crowd final : LeaseAccess {
+    std::vector<LeaseReading> words;
+    std::size_t reads = 0;
+    explicit Crowd(std::size_t count) : words(count, LeaseReading{100, 0, 0, 0, 0, 0}) {}
+    LeaseReading read(std::size_t limit, Nanos) override {
+        ++reads;
+        return words[limit];
+    }
+    std::uint64_t wanted(std::size_t limit) override { return words[limit].wanted; }
+    void set_lease(std::size_t limit, Units lease, Nanos) override { words[limit].lease = lease; }
+    void set_barren(std::size_t, Nanos) override {}
+    void raised() override {}
+};
+
+/// A host with so many limits that it lets them sleep, registered, and idle for a while.
+struct Sleepers {
+    Crowd crowd;
+    LeaseHost host{rules_of(FailMode::share), crowd, {}, 100s};
+    Nanos now = 100s;
+    explicit Sleepers(std::size_t count) : crowd(count) {
+        for (std::size_t i = 0; i < count; ++i) host.add({i, std::to_string(i), 60s, false});
+        REQUIRE(host.poll(now, 5));
+        REQUIRE(host.answered(answer(BeatAnswer::Status::unknown), now));
+        rest(5s);
+    }
+    /// Answers every beat with what it asks for.
+    std::optional<Beat> poll() {
+        const auto beat = host.poll(now, 6);
+        if (!beat) return beat;
+        std::vector<Units> leases;
+        for (const LeaseReport& report : beat->reports) leases.push_back(std::max(report.hold, report.need));
+        REQUIRE(host.answered(answer(BeatAnswer::Status::granted, leases), now));
+        return beat;
+    }
+    void rest(Nanos time) {
+        for (const Nanos end = now + time; now < end; now += 100ms) poll();
+    }
+};
+
+}  // namespace
+
+TEST_CASE("thousands of limits that nobody uses cost little") {
+    Sleepers sleepers(5000);
+    sleepers.crowd.reads = 0;
+    sleepers.rest(10s);
+    CHECK(sleepers.crowd.reads > 9 * 5000);  // each once a second
+    CHECK(sleepers.crowd.reads < 12 * 5000);
+    sleepers.crowd.reads = 0;
+    for (int i = 0; i < 1000; ++i, sleepers.now += 100us) sleepers.poll();
+    CHECK(sleepers.crowd.reads < 5000);
+}
+
+TEST_CASE("a limit that sleeps is found when somebody waits for it") {
+    Sleepers sleepers(1000);
+    sleepers.crowd.words[777].wanted = 1;
+    SECTION("at once if that is said") {
+        sleepers.host.somebody_waits();
+        CHECK(sleepers.host.next_poll(sleepers.now) <= sleepers.now + 1ms);
+        const auto beat = sleepers.poll();
+        REQUIRE(beat);
+        REQUIRE(beat->reports.size() == 1);
+        CHECK(beat->reports[0].key == "777");
+        CHECK(beat->reports[0].need == 1);
+        CHECK(sleepers.crowd.words[777].lease == 1);
+    }
+    SECTION("not too often, but as soon as may be") {
+        sleepers.host.somebody_waits();
+        sleepers.poll();
+        sleepers.crowd.words[555].wanted = 1;
+        sleepers.host.somebody_waits();
+        const Nanos at = sleepers.host.next_poll(sleepers.now);
+        CHECK(at > sleepers.now);
+        CHECK(at <= sleepers.now + 2ms);
+        sleepers.now = at;
+        CHECK(sleepers.poll());
+        CHECK(sleepers.crowd.words[555].lease == 1);
+    }
+    SECTION("within a second if nobody could say it") {
+        sleepers.rest(1100ms);
+        CHECK(sleepers.crowd.words[777].lease == 1);
+    }
+}
+
+TEST_CASE("what a limit that sleeps has used is given back as it leaves the window") {
+    Sleepers sleepers(1000);
+    auto& words = sleepers.crowd.words[42];
+    words.wanted = 40;
+    sleepers.host.somebody_waits();
+    REQUIRE(sleepers.poll());
+    REQUIRE(words.lease == 40);
+    words.relieved = words.used = words.charged = 40;
+    sleepers.rest(5s);
+    CHECK(words.lease == 0);
+    words.used = 0;
+    std::vector<LeaseReport> told;
+    for (const Nanos end = sleepers.now + 3s; sleepers.now < end; sleepers.now += 100ms) {
+        if (const auto beat = sleepers.poll()) {
+            told.insert(told.end(), beat->reports.begin(), beat->reports.end());
+        }
+    }
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].key == "42");
+    CHECK(told[0].used == 0);
+}
+
+TEST_CASE("without contact every limit is awake, however many there are") {
+    Sleepers sleepers(1000);
+    for (const Nanos end = sleepers.now + 40s; sleepers.now < end; sleepers.now += 100ms) {
+        if (sleepers.host.poll(sleepers.now, 7)) sleepers.host.failed(sleepers.now);
+    }
+    CHECK(sleepers.host.contact().mode == LeaseMode::share);
+    for (auto& words : sleepers.crowd.words) words.lease = 25;  // by another process, say
+    const auto beat = sleepers.host.poll(sleepers.now + 2s, 8);
+    REQUIRE(beat);
+    CHECK(beat->reports.size() == 500);
+    CHECK(beat->reports[0].hold == 25);
 }

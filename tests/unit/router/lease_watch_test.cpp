@@ -18,8 +18,7 @@ struct Stand {
     explicit Stand(FailMode mode)
         : host(LeaseRules{7, mode, 4, {}}, leases, board.contact(), t), watch(other, {mode, 4, 15s}) {
         leases.serve(host);
-        REQUIRE(leases.look_for_limits());
-        host.set_subjects(leases.subjects());
+        leases.look_for_limits(host);
     }
 
     Units lease() { return board.read(board.limits().at(0), t).lease; }

@@ -1,6 +1,7 @@
 // What a coordinator leaves in the segment at each of its steps, for it may be stopped or killed after any.
 #include "router/redis/segment_leases.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "tests/unit/shm/scratch_segment.hpp"
@@ -23,8 +24,7 @@ struct Stand {
 
     Stand() {
         leases.serve(host);
-        REQUIRE(leases.look_for_limits());
-        host.set_subjects(leases.subjects());
+        leases.look_for_limits(host);
     }
     Units lease() { return board.read(board.limits().at(0), t).lease; }
     /// Its first lease, of 30; a request waits for it.
@@ -72,11 +72,27 @@ TEST_CASE_METHOD(Stand, "every lease that is raised is told to those who wait, a
     CHECK(leases.take_raised());
 }
 
-TEST_CASE_METHOD(Stand, "a limit that turns up later than at the first look is a fresh one") {
-    CHECK_FALSE(leases.subjects().at(0).fresh);
-    CHECK_FALSE(leases.look_for_limits());
-    segment.shared_limiter({"key", "b"}, 100);
-    REQUIRE(leases.look_for_limits());
-    CHECK(leases.subjects().size() == 2);
-    CHECK(leases.subjects().at(1).fresh);
+TEST_CASE_METHOD(Stand, "what is wanted of a limit that turns up later was wanted just now") {
+    begin();
+    const Wanted wanted(Shortage(segment.shared_limiter({"key", "b"}, 100), 1));
+    leases.look_for_limits(host);
+    const auto beat = host.poll(t, 5);
+    REQUIRE(beat);
+    const auto of_b = std::find_if(beat->reports.begin(), beat->reports.end(), [](const LeaseReport& report) {
+        return report.key.find(":b:") != std::string::npos;
+    });
+    REQUIRE(of_b != beat->reports.end());
+    CHECK(of_b->need == 1);
+}
+
+TEST_CASE_METHOD(Stand, "a limit that is shared no more is reported once, with nothing") {
+    begin();
+    segment.limiter({"key", "a"}, 100);
+    leases.look_for_limits(host);
+    const auto beat = host.poll(t, 5);
+    REQUIRE(beat);
+    REQUIRE(beat->reports.size() == 1);
+    CHECK(beat->reports[0].hold == 0);
+    REQUIRE(host.answered({BeatAnswer::Status::granted, 99, 1, {0}}, t));
+    CHECK_FALSE(host.poll(t, 5));
 }

@@ -81,9 +81,10 @@ TEST_CASE_METHOD(Fixture, "a limit of one host becomes shared with nothing of it
     const Limiter own = segment.limiter({"key", "a"}, 10);
     CHECK(board.limits().empty());
     CHECK(admit(own, 4).admitted());
-    const std::uint64_t version = board.version();
+    LimitWatch watch(board);
+    watch.look();
     const Limiter shared = segment.shared_limiter({"key", "a"}, 10);
-    CHECK(board.version() != version);
+    CHECK(watch.look().size() == 1);
     CHECK(board.read(only(), t).used == 4);
     CHECK_FALSE(admit(shared, 1).admitted());
     segment.limiter({"key", "a"}, 10);
@@ -146,9 +147,10 @@ TEST_CASE_METHOD(Fixture, "a shared gauge allows nothing, then its lease") {
 TEST_CASE_METHOD(Fixture, "a limit that is shared no more has no lease") {
     segment.shared_gauge("deployment", "d", 5);
     const SharedLimit stale = only();
-    const std::uint64_t version = board.version();
+    LimitWatch watch(board);
+    watch.look();
     const Gauge own = segment.gauge("deployment", "d", 1);
-    CHECK(board.version() != version);  // a coordinator must look again
+    CHECK(watch.look().size() == 1);
     CHECK_FALSE(board.set_lease(stale, 0, t));
     const Admission first = hold(own);
     CHECK(first.admitted());
@@ -174,6 +176,38 @@ TEST_CASE_METHOD(Fixture, "a program that does not know of hosts leaves what the
     const Admission first = hold(gauge);
     CHECK(first.admitted());
     CHECK_FALSE(hold(gauge).admitted());
+}
+
+TEST_CASE_METHOD(Fixture, "whoever watches the shared limits is told of each that comes and goes, once") {
+    LimitWatch watch(board);
+    CHECK(watch.look().empty());
+    segment.shared_limiter({"key", "a"}, 10);
+    segment.shared_gauge("key", "g", 5);
+    segment.limiter({"key", "own"}, 10);
+    std::vector<LimitWatch::Change> changes = watch.look();
+    REQUIRE(changes.size() == 2);
+    REQUIRE(changes[0].limit);
+    CHECK(changes[0].limit->name == "a");
+    CHECK(changes[0].limit->window == std::chrono::seconds(60));
+    CHECK(board.read(*changes[0].limit, t).full == 10);
+    REQUIRE(changes[1].limit);
+    CHECK(changes[1].limit->window == Nanos(0));
+    CHECK(board.read(*changes[1].limit, t).full == 5);
+    const std::size_t place = changes[0].place;
+    CHECK(place != changes[1].place);
+    CHECK(watch.look().empty());
+    CHECK(LimitWatch(board).look().size() == 2);
+
+    segment.shared_limiter({"key", "b"}, 10);
+    changes = watch.look();
+    REQUIRE(changes.size() == 1);
+    CHECK(changes[0].limit->name == "b");
+    segment.limiter({"key", "a"}, 10);  // this host's own from now on
+    changes = watch.look();
+    REQUIRE(changes.size() == 1);
+    CHECK(changes[0].place == place);
+    CHECK_FALSE(changes[0].limit);
+    CHECK(watch.look().empty());
 }
 
 TEST_CASE_METHOD(Fixture, "a limit that is being looked at for eviction has its lease still") {
