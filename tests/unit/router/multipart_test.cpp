@@ -27,7 +27,7 @@ const std::string kFile =
     "--xYz\r\ncontent-disposition: form-data; filename=\"a;name=model.wav\"; "
     "name=\"file\"\r\nContent-Type: "
     "audio/wav\r\n\r\n" +
-    std::string("RIFF\0\r\n--xY\r\n\r\nmodel", 22) + "\r\n";
+    std::string("RIFF\0\r\n--xY\r\n\r\nmodel", 20) + "\r\n";
 
 RequestFacts facts_of(const std::string& body, ModelIn where = ModelIn::body) {
     auto read = read_form(body, kType, where);
