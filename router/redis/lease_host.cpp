@@ -1,7 +1,6 @@
 #include "router/redis/lease_host.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 namespace weir::router {
 namespace {
@@ -12,24 +11,13 @@ constexpr std::size_t kReportsMax = 500;
 /// Instead of an entry's number: the limit is gone.
 constexpr std::size_t kDeparted = ~std::size_t{0};
 
-/// What has been looked at in such a part of its unit need not be again, should there be many, and unless
-/// somebody wants it; and beats that are not pressed for are as far apart.
-constexpr int kLooksInUnit = 8;
-
-/// Those who sleep are all looked at in such a time; and while somebody waits, for a tenth of the time, which
-/// is roughly so much for each.
-constexpr shm::Nanos kRound = std::chrono::seconds(1);
-constexpr shm::Nanos kLookAtOne = std::chrono::nanoseconds(100);
-constexpr std::size_t kWantedPart = 10;
-
-/// With so few limits every beat reports all that are in use, which makes each beat a renewal.
-constexpr std::size_t kFew = 64;
+/// Beats that nothing presses for are as far apart as such a part of a limit's unit.
+constexpr int kBeatsInUnit = 8;
 
 /// How long an attempt may take that follows a failure, and requests are still not to wait for it.
 constexpr shm::Nanos kBarredBeyond = std::chrono::seconds(2);
 
 constexpr shm::Nanos kBackoffLeast = std::chrono::milliseconds(50);
-constexpr shm::Nanos kLookEvery = std::chrono::milliseconds(100);
 
 bool is_farewell(const LeaseReport& report) noexcept {
     return report.limit == kDeparted;
@@ -73,6 +61,7 @@ LeaseHost::LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::Le
       resting_(!goes_on(contact, now, rules.timing)),
       // A host that was not there when the others lost contact reckons that they have only just done so.
       lost_at_(resting_ ? std::max(contact.until, now + rules.timing.first_contact) : contact.until),
+      roster_(access, rules.timing.patience),
       renew_at_(now),
       // A predecessor may have been charged for limits that are gone, or that nobody uses any more.
       owes_registration_(contact.incarnation != 0) {
@@ -85,23 +74,19 @@ std::uint64_t LeaseHost::hosts() const noexcept {
 }
 
 void LeaseHost::add(LeaseSubject subject) {
-    const std::size_t number = subject.limit;
-    remove(number);
-    const LeaseLimit limit(subject.window, rules_.timing.patience, subject.fresh);
-    put(entries_.emplace(number, Entry{std::move(subject), limit}).first->second, true);
+    remove(subject.limit);
+    roster_.add(std::move(subject));
 }
 
 void LeaseHost::remove(std::size_t limit) {
-    const auto found = entries_.find(limit);
-    if (found == entries_.end()) return;
-    Entry& entry = found->second;
-    if (entry.limit.charged_for()) {
-        departed_.push_back(entry.limit.farewell());
+    Entry* entry = roster_.find(limit);
+    if (!entry) return;
+    if (entry->limit.charged_for()) {
+        departed_.push_back(entry->limit.farewell());
         departed_.back().limit = kDeparted;
-        departed_.back().key = entry.subject.key;
+        departed_.back().key = entry->subject.key;
     }
-    take_out(entry);
-    entries_.erase(found);
+    roster_.remove(*entry);
 }
 
 std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
@@ -122,96 +107,32 @@ std::optional<Beat> LeaseHost::poll(shm::Nanos now, std::uint64_t nonce) {
 }
 
 void LeaseHost::look(shm::Nanos now) {
-    look_at_sleepers(now);
-    const bool all = awake_.size() <= kFew;
-    for (Entry* entry : awake_) {
-        const bool lately = now < entry->looked + entry->limit.unit() / kLooksInUnit;
-        const std::uint64_t wanted = entry->limit.reading().wanted;
-        if (!all && lately && access_.wanted(entry->subject.limit) == wanted) continue;
-        observe(*entry, now);
-        if (contact_.mode != shm::LeaseMode::shared) continue;
+    roster_.look(now, hosts());
+    // Without contact all are awake, for other processes may change leases, too.
+    if (contact_.mode > shm::LeaseMode::shared) return;
+    if (contact_.mode == shm::LeaseMode::shared) give_surplus_back(now);
+    // A registration is about everything.
+    if (!registering_) roster_.let_sleep(now);
+}
+
+void LeaseHost::give_surplus_back(shm::Nanos now) {
+    for (Entry* entry : roster_.awake()) {
+        if (entry->looked != now) continue;
         const auto less = entry->limit.surplus(now);
         if (less) set(*entry, *less, now);
-    }
-    let_sleep(now);
-}
-
-void LeaseHost::observe(Entry& entry, shm::Nanos now) {
-    entry.limit.observe(access_.read(entry.subject.limit, now), now, hosts());
-    entry.looked = now;
-    entry.presses = entry.limit.presses(now);
-    entry.due = entry.presses || entry.limit.due(now);
-}
-
-/// All of them for who waits, as soon as the time allows that this takes; and in turn, each once in a while.
-void LeaseHost::look_at_sleepers(shm::Nanos now) {
-    if (wanted_ && now >= next_wake_up()) {
-        wanted_ = false;
-        looked_for_wants_ = now;
-        for (std::size_t i = asleep_.size(); i-- > 0;) {
-            Entry& entry = *asleep_[i];
-            if (access_.wanted(entry.subject.limit) != entry.limit.reading().wanted) put(entry, true);
-        }
-    }
-    const double part = std::min(1.0, shm::to_seconds(now - looked_) / shm::to_seconds(kRound));
-    looked_ = now;
-    auto some = static_cast<std::size_t>(std::ceil(part * static_cast<double>(asleep_.size())));
-    for (; some > 0 && !asleep_.empty(); --some) {
-        next_asleep_ = next_asleep_ == 0 ? asleep_.size() - 1 : std::min(next_asleep_, asleep_.size()) - 1;
-        Entry& entry = *asleep_[next_asleep_];
-        observe(entry, now);
-        if (!entry.limit.sleeps(now)) put(entry, true);
-    }
-}
-
-/// When those who sleep may be looked at for somebody who waits.
-shm::Nanos LeaseHost::next_wake_up() const noexcept {
-    return looked_for_wants_ + kLookAtOne * static_cast<std::int64_t>(kWantedPart * asleep_.size());
-}
-
-void LeaseHost::put(Entry& entry, bool awake) {
-    take_out(entry);
-    entry.awake = awake;
-    auto& list = awake ? awake_ : asleep_;
-    entry.at = list.size();
-    list.push_back(&entry);
-}
-
-void LeaseHost::take_out(Entry& entry) {
-    auto& list = entry.awake ? awake_ : asleep_;
-    if (entry.at >= list.size() || list[entry.at] != &entry) return;  // it is new
-    list[entry.at] = list.back();
-    list[entry.at]->at = entry.at;
-    list.pop_back();
-}
-
-/// Without contact other processes may change leases, too; and a registration is about everything.
-void LeaseHost::wake_all(shm::Nanos now) {
-    while (!asleep_.empty()) {
-        Entry& entry = *asleep_.back();
-        put(entry, true);
-        observe(entry, now);
-    }
-}
-
-void LeaseHost::let_sleep(shm::Nanos now) {
-    if (entries_.size() <= kFew || registering_ || contact_.mode > shm::LeaseMode::shared) return;
-    for (std::size_t i = awake_.size(); i-- > 0;) {
-        Entry& entry = *awake_[i];
-        if (entry.looked == now && entry.limit.sleeps(now)) put(entry, false);
     }
 }
 
 /// Sets a lease, and looks: the next beat must say what the host holds from now on.
 void LeaseHost::set(Entry& entry, shm::Units lease, shm::Nanos now) {
     access_.set_lease(entry.subject.limit, lease, now);
-    observe(entry, now);
+    roster_.observe(entry, now, hosts());
 }
 
 /// A host that begins without a lease waits a moment for its first contact. What it had in an earlier life
 /// may belong to others by now.
 void LeaseHost::rest(shm::Nanos now) {
-    for (auto& [number, entry] : entries_) {
+    for (auto& [number, entry] : roster_.all()) {
         if (entry.limit.reading().lease != 0) set(entry, 0, now);
     }
     if (now - started_ < rules_.timing.first_contact) return;
@@ -222,9 +143,9 @@ void LeaseHost::rest(shm::Nanos now) {
 /// Lowers first, whatever the mode: nobody may be admitted by a lease that has run out. What a mode has more
 /// comes by settle().
 void LeaseHost::lose_contact(shm::Nanos now) {
-    wake_all(now);
+    roster_.wake_all(now, hosts());
     contact_.mode = mode_without_contact(rules_.fail_mode);
-    for (auto& [number, entry] : entries_) {
+    for (auto& [number, entry] : roster_.all()) {
         const shm::LeaseReading& reading = entry.limit.reading();
         const shm::Units lease =
             lease_without_contact(rules_.fail_mode, reading.lease, reading.full, hosts(), false);
@@ -236,7 +157,7 @@ void LeaseHost::lose_contact(shm::Nanos now) {
 /// host that has never had contact knows of nobody, and takes it at once.
 void LeaseHost::settle(shm::Nanos now) {
     bool raised = false;
-    for (auto& [number, entry] : entries_) {
+    for (auto& [number, entry] : roster_.all()) {
         const bool due = contact_.answered == shm::Nanos(0) ||
                          now >= lost_at_ + entry.subject.window + rules_.timing.lease;
         const shm::LeaseReading& reading = entry.limit.reading();
@@ -252,18 +173,18 @@ void LeaseHost::settle(shm::Nanos now) {
 bool LeaseHost::time_to_send(shm::Nanos now) const {
     if (now < retry_at_) return false;
     if (registering_ || now >= renew_at_ || !departed_.empty()) return true;
-    return std::any_of(awake_.begin(), awake_.end(), [&](const Entry* entry) {
-        return entry->presses || (entry->due && now >= sent_at_ + entry->limit.unit() / kLooksInUnit);
+    return std::any_of(roster_.awake().begin(), roster_.awake().end(), [&](const Entry* entry) {
+        return entry->presses || (entry->due && now >= sent_at_ + entry->limit.unit() / kBeatsInUnit);
     });
 }
 
 /// Everything that the host holds is told anew, and what is not told the store forgets.
 void LeaseHost::begin_registration(shm::Nanos now) {
-    wake_all(now);
+    roster_.wake_all(now, hosts());
     registering_ = owes_registration_ = true;
     told_some_ = false;
     epoch_ = 0;
-    for (auto& [number, entry] : entries_) entry.told = false;
+    for (auto& [number, entry] : roster_.all()) entry.told = false;
     departed_.clear();
 }
 
@@ -291,18 +212,20 @@ Beat LeaseHost::make_beat(shm::Nanos now, std::uint64_t nonce) {
 void LeaseHost::add_reports(Beat& beat, shm::Nanos now) {
     const std::size_t departed = std::min(departed_.size(), kReportsMax);
     beat.reports.assign(departed_.begin(), departed_.begin() + static_cast<std::ptrdiff_t>(departed));
-    const bool all = registering_ || awake_.size() <= kFew;
+    // Where there are few, every beat tells all that are in use, which makes each beat a renewal.
+    const bool all = registering_ || roster_.few();
+    const std::vector<Entry*>& entries = roster_.awake();
     const std::size_t first = next_entry_;
-    for (std::size_t n = 0; n < awake_.size(); ++n) {
-        const std::size_t i = (first + n) % awake_.size();
-        Entry& entry = *awake_[i];
+    for (std::size_t n = 0; n < entries.size(); ++n) {
+        const std::size_t i = (first + n) % entries.size();
+        Entry& entry = *entries[i];
         if (!entry.limit.active() || !(all || entry.due) || (registering_ && entry.told)) continue;
         if (beat.reports.size() == kReportsMax) {
             beat.more = registering_;
             next_entry_ = i;
             break;
         }
-        if (entry.looked != now) observe(entry, now);
+        if (entry.looked != now) roster_.observe(entry, now, hosts());
         beat.reports.push_back(entry.limit.report());
         beat.reports.back().limit = entry.subject.limit;
         beat.reports.back().key = entry.subject.key;
@@ -355,7 +278,7 @@ void LeaseHost::tell(const Beat& beat, shm::Nanos now) {
     told_some_ = true;
     for (const LeaseReport& report : beat.reports) {
         if (is_farewell(report)) continue;
-        Entry& entry = entries_.at(report.limit);
+        Entry& entry = roster_.all().at(report.limit);
         entry.told = true;
         entry.limit.told(report, now);
     }
@@ -366,7 +289,7 @@ void LeaseHost::apply(const Beat& beat, const BeatAnswer& answer, shm::Nanos now
     for (std::size_t i = 0; i < beat.reports.size(); ++i) {
         const LeaseReport& report = beat.reports[i];
         if (is_farewell(report)) continue;
-        Entry& entry = entries_.at(report.limit);
+        Entry& entry = roster_.all().at(report.limit);
         const shm::Units lease = answer.leases[i];
         if (lease != report.hold) access_.set_lease(entry.subject.limit, lease, now);
         entry.limit.answered(report, lease, now);
@@ -388,29 +311,24 @@ void LeaseHost::failed(shm::Nanos now) {
     if (backoff_ < rules_.timing.patience) return;
     // A breaker: until the store answers, requests do not wait for what will not come.
     barred_ = true;
-    for (const auto& [number, entry] : entries_) access_.set_barren(number, retry_at_ + kBarredBeyond);
+    for (const auto& [number, entry] : roster_.all()) access_.set_barren(number, retry_at_ + kBarredBeyond);
     access_.raised();
 }
 
 void LeaseHost::give_up(shm::Nanos now) {
-    for (auto& [number, entry] : entries_) set(entry, 0, now);
+    for (auto& [number, entry] : roster_.all()) set(entry, 0, now);
     begin_registration(now);
 }
 
 /// The store has answered.
 void LeaseHost::unbar() {
-    for (const auto& [number, entry] : entries_) access_.set_barren(number, entry.limit.barren_until());
+    for (const auto& [number, entry] : roster_.all()) access_.set_barren(number, entry.limit.barren_until());
     barred_ = false;
 }
 
 shm::Nanos LeaseHost::next_poll(shm::Nanos now) const noexcept {
-    shm::Nanos at = now + kLookEvery;
-    for (const Entry* entry : awake_) {
-        at = std::min(at, now + std::max(entry->limit.unit() / 4, kBackoffLeast / 10));
-    }
-    if (wanted_ && !asleep_.empty()) at = std::min(at, std::max(now, next_wake_up()));
-    if (registering_ && !pending_) at = std::max(now, retry_at_);
-    return at;
+    if (registering_ && !pending_) return std::max(now, retry_at_);
+    return roster_.next_look(now);
 }
 
 }  // namespace weir::router

@@ -10,32 +10,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "router/config.hpp"
-#include "router/redis/lease_limit.hpp"
 #include "router/redis/lease_message.hpp"
+#include "router/redis/lease_roster.hpp"
 #include "shm/lease.hpp"
 
 namespace weir::router {
-
-/// What the host reads and sets in its segment, by the number of the limit.
-class LeaseAccess {
- public:
-    virtual shm::LeaseReading read(std::size_t limit, shm::Nanos now) = 0;
-    /// LeaseReading::wanted alone.
-    virtual std::uint64_t wanted(std::size_t limit) = 0;
-    /// When it returns, nobody is admitted beyond `lease` any more.
-    virtual void set_lease(std::size_t limit, shm::Units lease, shm::Nanos now) = 0;
-    virtual void set_barren(std::size_t limit, shm::Nanos until) = 0;
-    /// Leases have been raised: who waits for one may look again.
-    virtual void raised() = 0;
-
- protected:
-    ~LeaseAccess() = default;
-};
 
 struct LeaseTiming {
     shm::Nanos lease = std::chrono::seconds(15);          ///< how long it is good without another beat
@@ -55,14 +38,6 @@ struct LeaseRules {
     FailMode fail_mode = FailMode::share;
     std::uint64_t hosts_expected = 1;
     LeaseTiming timing{};
-};
-
-/// A limit as the host is told of it.
-struct LeaseSubject {
-    std::size_t limit = 0;  ///< its number for LeaseAccess
-    std::string key;
-    shm::Nanos window{};
-    bool fresh = false;  ///< see LeaseLimit
 };
 
 /// What a host may use of `full` while it has no contact. `lease` is what it had; `settled` says that every
@@ -85,7 +60,7 @@ class LeaseHost {
     void remove(std::size_t limit);
 
     /// A request has found too little: the next poll looks at every limit.
-    void somebody_waits() noexcept { wanted_ = true; }
+    void somebody_waits() noexcept { roster_.somebody_waits(); }
 
     /// Looks around, gives up what is not needed, changes over when the lease has run out, and returns the
     /// beat to send if it is time for one. Then `answered` or `failed` must follow before there is another.
@@ -108,25 +83,10 @@ class LeaseHost {
     shm::Nanos next_poll(shm::Nanos now) const noexcept;
 
  private:
-    struct Entry {
-        LeaseSubject subject;
-        LeaseLimit limit;
-        bool awake = true;
-        std::size_t at = 0;  // in awake_ or asleep_
-        bool told = false;   // in the registration that is under way
-        shm::Nanos looked{};
-        bool presses = false;  // as of then …
-        bool due = false;      // … and this
-    };
+    using Entry = LeaseRoster::Entry;
 
     void look(shm::Nanos now);
-    void observe(Entry& entry, shm::Nanos now);
-    void look_at_sleepers(shm::Nanos now);
-    shm::Nanos next_wake_up() const noexcept;
-    void put(Entry& entry, bool awake);
-    void take_out(Entry& entry);
-    void wake_all(shm::Nanos now);
-    void let_sleep(shm::Nanos now);
+    void give_surplus_back(shm::Nanos now);
     void set(Entry& entry, shm::Units lease, shm::Nanos now);
     void rest(shm::Nanos now);
     void lose_contact(shm::Nanos now);
@@ -145,15 +105,7 @@ class LeaseHost {
     shm::Nanos started_;
     bool resting_;        // it has no lease yet, and admits nothing
     shm::Nanos lost_at_;  // since when it has been without one, or later
-    std::unordered_map<std::size_t, Entry> entries_;  // by the limit's number
-    // Those in use are looked at in every poll. There may be thousands of others, users who come once an
-    // hour: they are looked at in turn, and all of them when somebody waits.
-    std::vector<Entry*> awake_;
-    std::vector<Entry*> asleep_;
-    std::size_t next_asleep_ = 0;
-    shm::Nanos looked_{};
-    bool wanted_ = false;  // by somebody who waits
-    shm::Nanos looked_for_wants_{};
+    LeaseRoster roster_;
     std::optional<Beat> pending_;
     shm::Nanos sent_at_{};
     shm::Nanos renew_at_{};  // when the next beat is due in any case
@@ -164,7 +116,7 @@ class LeaseHost {
     bool told_some_ = false;      // of the registration that is under way
     bool owes_registration_;      // it does not know all that the store charges it
     std::uint64_t epoch_ = 0;     // of the latest registration: the sequence number that it began with
-    std::size_t next_entry_ = 0;  // where in awake_ the next beat begins, for one may not hold them all
+    std::size_t next_entry_ = 0;  // of those awake, where the next beat begins: one may not hold them all
     std::vector<LeaseReport> departed_;  // limits that are gone, and still charged
 };
 
