@@ -38,6 +38,8 @@ struct RedisSettings {
     shm::Nanos lease = std::chrono::seconds(15);          ///< how long one is good without another exchange
     shm::Nanos wait = std::chrono::milliseconds(20);      ///< the most that a request waits for a larger one
     shm::Nanos timeout = std::chrono::milliseconds(500);  ///< of connecting, and of each exchange
+    /// How often sentinels are asked whether the master is still the one.
+    shm::Nanos ask_sentinels = std::chrono::seconds(10);
 
     bool enabled() const noexcept { return kind != Kind::none; }
 };

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
 namespace weir::router {
 namespace {
 
@@ -28,10 +26,6 @@ RedisCommands script_load(std::string_view script) {
     return {{"SCRIPT", "LOAD", std::string(script)}};
 }
 
-RedisCommands master_question(const std::string& service_name) {
-    return {{"SENTINEL", "get-master-addr-by-name", service_name}};
-}
-
 RedisGreeting store_greeting(const RedisSettings& settings) {
     RedisGreeting greeting{{}, store_needs(settings.prefix)};
     const std::string& username = settings.username;
@@ -39,12 +33,6 @@ RedisGreeting store_greeting(const RedisSettings& settings) {
     if (!password.empty() && username.empty()) greeting.words.push_back({{"AUTH", password}});
     if (!password.empty() && !username.empty()) greeting.words.push_back({{"AUTH", username, password}});
     if (settings.database != 0) greeting.words.push_back({{"SELECT", fmt::to_string(settings.database)}});
-    return greeting;
-}
-
-RedisGreeting sentinel_greeting(const std::string& password) {
-    RedisGreeting greeting{{}, sentinel_needs()};
-    if (!password.empty()) greeting.words.push_back({{"AUTH", password}});
     return greeting;
 }
 
@@ -70,20 +58,19 @@ struct RedisClient::Course {
 };
 
 RedisClient::RedisClient(asio::io_context& io, Pulse& pulse, const RedisSettings& settings, Resolver resolver)
-    : io_(io), pulse_(pulse), settings_(settings), resolver_(std::move(resolver)) {}
+    : io_(io), pulse_(pulse), settings_(settings), resolver_(std::move(resolver)) {
+    if (settings_.kind == RedisSettings::Kind::sentinel) {
+        sentinels_ = std::make_shared<Sentinels>(io_, settings_, resolver_);
+    }
+}
+
+RedisClient::~RedisClient() {
+    if (sentinels_) sentinels_->retire();
+}
 
 Upstream& RedisClient::upstream_for(const RedisAddress& address) {
     auto& upstream = upstreams_[name_of(address)];
-    if (!upstream) {
-        ConnectionSettings settings;
-        settings.connect_timeout = settings_.timeout;
-        settings.ca_file = settings_.ca_file;
-        Url url;
-        url.tls = settings_.tls;
-        url.host = address.host;
-        url.port = address.port;
-        upstream = std::make_unique<Upstream>(io_, pulse_, url, settings, resolver_);
-    }
+    if (!upstream) upstream = make_redis_upstream(io_, pulse_, address, settings_, resolver_);
     return *upstream;
 }
 
@@ -98,7 +85,8 @@ void RedisClient::forget_server() {
 
 Task<RedisReply> RedisClient::call_script(const std::string& sha1, std::string_view script,
                                           const std::vector<std::string>& words, shm::Nanos deadline) {
-    if (link_.is_open() && link_.is_stale()) link_.close();
+    const bool replaced = sentinels_ && sentinels_->name_another();
+    if (link_.is_open() && (replaced || link_.is_stale())) link_.close();
     Course course{script, deadline, link_.is_open()};
     for (;;) {
         if (!link_.is_open()) {
@@ -107,7 +95,10 @@ Task<RedisReply> RedisClient::call_script(const std::string& sha1, std::string_v
         }
         const RedisCommands call = script_call(sha1, words, course.asking);
         RedisReply reply = co_await link_.exchange(call, deadline);
-        if (is_answer(reply)) co_return reply;
+        if (is_answer(reply)) {
+            if (sentinels_) sentinels_->watch(address_);
+            co_return reply;
+        }
         const bool again = co_await goes_on(reply, course);
         if (!again) co_return reply;
     }
@@ -167,37 +158,15 @@ Task<std::string> RedisClient::follow(const RedisRedirect& redirect, Course& cou
 
 /// Connects to the server that commands are for. Returns why not.
 Task<std::string> RedisClient::find_master(shm::Nanos deadline) {
-    const RedisAddress node = settings_.nodes[node_ % settings_.nodes.size()];
-    if (settings_.kind != RedisSettings::Kind::sentinel) {
-        const RedisAddress there = address_.host.empty() ? node : address_;
-        co_return co_await connect(there, deadline);
+    RedisAddress there = address_;
+    if (sentinels_) {
+        const Sentinels::Answer answer = co_await sentinels_->find_master(deadline);
+        if (!answer.failure.empty()) co_return answer.failure;
+        there = answer.master;
+    } else if (there.host.empty()) {
+        there = settings_.nodes[node_ % settings_.nodes.size()];
     }
-    const RedisReply reply = co_await ask_sentinel(node, deadline);
-    const auto& found = reply.value.elements;
-    RedisAddress master;
-    const bool known = reply.failure.empty() && found.size() == 2;
-    if (known) {
-        master.host = found[0].text;
-        const std::string& port = found[1].text;
-        std::from_chars(port.data(), port.data() + port.size(), master.port);
-        co_return co_await connect(master, deadline);
-    }
-    ++node_;
-    if (!reply.failure.empty()) co_return "sentinel " + reply.failure;
-    co_return fmt::format("sentinel {} knows no master '{}'", name_of(node), settings_.service_name);
-}
-
-Task<RedisReply> RedisClient::ask_sentinel(const RedisAddress& sentinel, shm::Nanos deadline) {
-    RedisLink link;
-    const RedisGreeting greeting = sentinel_greeting(settings_.sentinel_password);
-    std::string failure = co_await link.open(upstream_for(sentinel), greeting, deadline);
-    if (!failure.empty()) co_return failed(std::move(failure));
-    const RedisCommands question = master_question(settings_.service_name);
-    RedisReply reply = co_await link.exchange(question, deadline);
-    if (reply.failure.empty() && reply.value.is_error()) {
-        reply.failure = name_of(sentinel) + ": " + explained(reply.value, greeting.needs);
-    }
-    co_return reply;
+    co_return co_await connect(there, deadline);
 }
 
 /// Returns why not.

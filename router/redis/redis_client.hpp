@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "router/redis/redis_link.hpp"
+#include "router/redis/sentinels.hpp"
 #include "router/redis_settings.hpp"
 
 namespace weir::router {
@@ -22,6 +23,7 @@ class RedisClient {
  public:
     /// `pulse` and `settings` must outlive it. `resolver` as for Upstream.
     RedisClient(asio::io_context& io, Pulse& pulse, const RedisSettings& settings, Resolver resolver = {});
+    ~RedisClient();
 
     /// Calls the script `sha1`, whose text is `script`, with `words` behind it. Loads it where it is missing,
     /// and goes where it is sent. It may be executed twice, if a connection breaks before its answer.
@@ -35,7 +37,6 @@ class RedisClient {
     Task<bool> goes_on(RedisReply& reply, Course& course);
     Task<bool> pause(Course& course);
     Task<std::string> find_master(shm::Nanos deadline);
-    Task<RedisReply> ask_sentinel(const RedisAddress& sentinel, shm::Nanos deadline);
     Task<std::string> connect(const RedisAddress& address, shm::Nanos deadline);
     Task<std::string> follow(const RedisRedirect& redirect, Course& course);
     Upstream& upstream_for(const RedisAddress& address);
@@ -45,9 +46,10 @@ class RedisClient {
     Pulse& pulse_;
     const RedisSettings& settings_;
     Resolver resolver_;
+    std::shared_ptr<Sentinels> sentinels_;  // if settings_ has some
     std::map<std::string, std::unique_ptr<Upstream>> upstreams_;  // by host and port
     RedisAddress address_;  // of the server that is believed to be the right one
-    std::size_t node_ = 0;  // the one of settings_.nodes to try next
+    std::size_t node_ = 0;  // the one of settings_.nodes to try next, if they are no sentinels
     RedisLink link_;        // to address_
 };
 

@@ -11,6 +11,18 @@ std::string name_of(const Upstream& upstream) {
 
 }  // namespace
 
+std::unique_ptr<Upstream> make_redis_upstream(asio::io_context& io, Pulse& pulse, const RedisAddress& address,
+                                              const RedisSettings& settings, const Resolver& resolver) {
+    ConnectionSettings connection;
+    connection.connect_timeout = settings.timeout;
+    connection.ca_file = settings.ca_file;
+    Url url;
+    url.tls = settings.tls;
+    url.host = address.host;
+    url.port = address.port;
+    return std::make_unique<Upstream>(io, pulse, url, connection, resolver);
+}
+
 Task<std::string> RedisLink::open(Upstream& upstream, const RedisGreeting& greeting, shm::Nanos deadline) {
     close();
     auto acquired = co_await upstream.acquire(false, deadline);
@@ -76,7 +88,6 @@ void RedisLink::close(bool keep) noexcept {
     upstream_ = nullptr;
 }
 
-/// For messages.
 std::string RedisLink::name() const { return name_of(*upstream_) + ": "; }
 
 }  // namespace weir::router

@@ -9,6 +9,7 @@
 
 #include "router/redis/redis_error.hpp"
 #include "router/redis/redis_value.hpp"
+#include "router/redis_settings.hpp"
 #include "router/upstream.hpp"
 
 namespace weir::router {
@@ -29,6 +30,10 @@ struct RedisGreeting {
     RedisNeeds needs;  ///< for advice, where it is refused
 };
 
+/// The connections to the server at `address`. `pulse` must outlive it; `resolver` as for Upstream.
+std::unique_ptr<Upstream> make_redis_upstream(asio::io_context& io, Pulse& pulse, const RedisAddress& address,
+                                              const RedisSettings& settings, const Resolver& resolver);
+
 class RedisLink {
  public:
     RedisLink() = default;
@@ -39,6 +44,9 @@ class RedisLink {
     /// Takes an idle connection of `upstream`, which must outlive it, or makes one. Returns why that failed;
     /// an empty text if it did not.
     Task<std::string> open(Upstream& upstream, const RedisGreeting& greeting, shm::Nanos deadline);
+
+    /// Of an open one, for messages: "host:port: ".
+    std::string name() const;
 
     bool is_open() const noexcept { return connection_ != nullptr; }
 
@@ -53,8 +61,6 @@ class RedisLink {
     void close(bool keep = false) noexcept;
 
  private:
-    std::string name() const;
-
     Upstream* upstream_ = nullptr;  // while it is open
     std::unique_ptr<Connection> connection_;
     RedisReader reader_;

@@ -3,6 +3,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <catch2/catch.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -41,6 +42,7 @@ struct RedisRig {
             reply = co_await client->call_script(lease_script_sha1(), lease_script(), to_words(beat, prefix),
                                                  weir::shm::now() + settings.timeout);
             pulse.stop();
+            on_reply();
         };
         asio::co_spawn(io, call(), [](std::exception_ptr failure) {
             if (failure) std::rethrow_exception(failure);
@@ -50,6 +52,7 @@ struct RedisRig {
         return reply;
     }
     std::uint64_t sequence = 0;
+    std::function<void()> on_reply = [] {};
 };
 
 inline RedisSettings server_at(std::uint16_t port) {
