@@ -37,7 +37,7 @@ struct RedisSettings {
     std::string prefix = "weir";                          ///< of all keys
     shm::Nanos lease = std::chrono::seconds(15);          ///< how long one is good without another exchange
     shm::Nanos wait = std::chrono::milliseconds(20);      ///< the most that a request waits for a larger one
-    shm::Nanos timeout = std::chrono::milliseconds(500);  ///< of connecting, and of each exchange
+    shm::Nanos timeout = std::chrono::milliseconds(500);  ///< of an exchange, with connecting
     /// How often sentinels are asked whether the master is still the one.
     shm::Nanos ask_sentinels = std::chrono::seconds(10);
 
