@@ -96,7 +96,7 @@ TEST_CASE("An answer that is no error says how long it took, and a stream's firs
     const std::string count = R"(litellm_llm_api_time_to_first_token_metric_count{model="gpt"} )";
     CHECK(first_pieces().find(count) == std::string::npos);
     CHECK(std::stod(stalled(kStream).field(duration)) >= 50);
-    CHECK(soon([&] { return first_pieces().find(count + "1\n") != std::string::npos; }));
+    CHECK(wait_until([&] { return first_pieces().find(count + "1\n") != std::string::npos; }));
     upstream.script(R"([{"status":500}])");
     CHECK_FALSE(client.post("/v1/chat/completions", kStream, kKey).has(duration));
     CHECK_FALSE(client.post("/v1/chat/completions", R"({"model":"x"})", kKey).has(duration));
