@@ -3,8 +3,11 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/unit/router/many_limits.hpp"
+
 using namespace std::chrono_literals;
 using namespace weir::router;
+using weir::router::test::ManyLimits;
 using weir::shm::LeaseMode;
 using weir::shm::LeaseReading;
 using weir::shm::Nanos;
@@ -358,24 +361,9 @@ TEST_CASE("a new limit does not make a registration begin anew") {
 
 namespace {
 
-/// Many limits, each with words of its own.
-struct Crowd final : LeaseAccess {
-    std::vector<LeaseReading> words;
-    std::size_t reads = 0;
-    explicit Crowd(std::size_t count) : words(count, LeaseReading{100, 0, 0, 0, 0, 0}) {}
-    LeaseReading read(std::size_t limit, Nanos) override {
-        ++reads;
-        return words[limit];
-    }
-    std::uint64_t wanted(std::size_t limit) override { return words[limit].wanted; }
-    void set_lease(std::size_t limit, Units lease, Nanos) override { words[limit].lease = lease; }
-    void set_barren(std::size_t, Nanos) override {}
-    void raised() override {}
-};
-
 /// A host with so many limits that it lets them sleep, registered, and idle for a while.
 struct Sleepers {
-    Crowd crowd;
+    ManyLimits crowd;
     LeaseHost host{rules_of(FailMode::share), crowd, {}, 100s};
     Nanos now = 100s;
     explicit Sleepers(std::size_t count) : crowd(count) {

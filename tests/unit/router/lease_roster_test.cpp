@@ -6,30 +6,17 @@
 #include <random>
 #include <set>
 
+#include "tests/unit/router/many_limits.hpp"
+
 using namespace std::chrono_literals;
 using namespace weir::router;
-using weir::shm::LeaseReading;
+using weir::router::test::ManyLimits;
 using weir::shm::Nanos;
-using weir::shm::Units;
 
 namespace {
 
-struct Crowd final : LeaseAccess {
-    std::vector<LeaseReading> words;
-    std::size_t reads = 0;
-    explicit Crowd(std::size_t count) : words(count, LeaseReading{100, 0, 0, 0, 0, 0}) {}
-    LeaseReading read(std::size_t limit, Nanos) override {
-        ++reads;
-        return words[limit];
-    }
-    std::uint64_t wanted(std::size_t limit) override { return words[limit].wanted; }
-    void set_lease(std::size_t, Units, Nanos) override {}
-    void set_barren(std::size_t, Nanos) override {}
-    void raised() override {}
-};
-
 struct Stand {
-    Crowd crowd;
+    ManyLimits crowd;
     LeaseRoster roster{crowd, 20ms};
     Nanos now = 100s;
     explicit Stand(std::size_t count) : crowd(count) {
