@@ -241,6 +241,8 @@ bool LeaseHost::answered(const BeatAnswer& answer, shm::Nanos now) {
     const Beat beat = std::move(*pending_);
     pending_.reset();
     backoff_ = retry_at_ = shm::Nanos(0);
+    took_ = std::max(now - sent_at_, took_ * 3 / 4);
+    roster_.set_late(took_ > rules_.timing.patience ? took_ * 2 : shm::Nanos(0));
     switch (answer.status) {
         case BeatAnswer::Status::stale:
             return true;  // the one that overtook it was ours too; the next beat has a later number

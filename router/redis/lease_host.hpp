@@ -108,6 +108,7 @@ class LeaseHost {
     LeaseRoster roster_;
     std::optional<Beat> pending_;
     shm::Nanos sent_at_{};
+    shm::Nanos took_{};  // what answers take, of late
     shm::Nanos renew_at_{};  // when the next beat is due in any case
     shm::Nanos retry_at_{};  // not before, after a failure
     shm::Nanos backoff_{};

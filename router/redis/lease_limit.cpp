@@ -64,8 +64,10 @@ LeaseLimit::LeaseLimit(shm::Nanos window, shm::Nanos patience, bool fresh) noexc
     if (window == shm::Nanos(0)) unit_ = kUnitMost / 4;
 }
 
-void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now, std::uint64_t hosts) {
+void LeaseLimit::observe(const shm::LeaseReading& reading, shm::Nanos now, std::uint64_t hosts,
+                         shm::Nanos late) {
     hosts_ = std::max<std::uint64_t>(1, hosts);
+    late_ = late;
     const std::int64_t slot = now / unit_;
     if (!seen_) {
         slot_ = slot;
@@ -106,12 +108,19 @@ void LeaseLimit::turn_to(std::int64_t slot) noexcept {
 /// process died are never relieved. They show when nobody can be waiting any more, however long a process was
 /// held up; taken for dead too soon, one that is late would hide another behind it for as long as any come.
 void LeaseLimit::count_waiting(shm::Nanos now) {
-    while (!wants_.empty() && wants_.front().first + patience_ < now) wants_.pop_front();
-    const std::uint64_t lately = wants_.empty() ? 0 : reading_.wanted - wants_.front().second;
+    while (!wants_.empty() && wants_.front().first + std::max(patience_, late_) < now) wants_.pop_front();
+    const std::uint64_t lately = wanted_within(patience_, now);
     const std::uint64_t open = reading_.wanted - reading_.relieved;
     if (now > wanted_at_ + patience_ + kHeldUpMost) leaked_ = open;
     if (open < leaked_) leaked_ = 0;
     outstanding_ = std::min({reading_.full, open - leaked_, lately});
+    missed_ = late_ == shm::Nanos(0) ? 0 : std::min(reading_.full, wanted_within(late_, now));
+}
+
+std::uint64_t LeaseLimit::wanted_within(shm::Nanos time, shm::Nanos now) const noexcept {
+    const auto first = std::find_if(wants_.begin(), wants_.end(),
+                                    [&](const auto& want) { return want.first + time >= now; });
+    return first == wants_.end() ? 0 : reading_.wanted - first->second;
 }
 
 /// Whether the latest whole units of time have seen a stream, however slow, and no single burst.
@@ -131,17 +140,19 @@ shm::Units LeaseLimit::trickle() const noexcept {
 
 /// What a steady stream uses in kAheadUnits, as far as is looked back for it. A burst is none: a stream that
 /// begins must have been seen by both of the latest whole units of time, and what the largest of them
-/// saw does not count for one that goes on.
+/// saw does not count for one that goes on. Where the store is late a burst must find its units there.
 shm::Units LeaseLimit::stream() const noexcept {
     const shm::Units young = std::min(flow_[1], flow_[2]) * kAheadUnits;
-    if (!streams()) return young;
     const auto end = flow_.begin() + 1 + kAheadUnits;
     const shm::Units all = std::accumulate(flow_.begin() + 1, end, shm::Units{0});
+    if (late_ != shm::Nanos(0)) return std::max(young, all);
+    if (!streams()) return young;
     return std::max(young, all - *std::max_element(flow_.begin() + 1, end));
 }
 
 bool LeaseLimit::idle(shm::Nanos now) const noexcept {
-    const int units = trickle() != 0 ? kTrickleIdleUnits : streams() ? kSlowUnits : 1;
+    const bool slow = streams() || late_ != shm::Nanos(0);
+    const int units = trickle() != 0 ? kTrickleIdleUnits : slow ? kSlowUnits : 1;
     return now - busy_at_ >= unit_ * units;
 }
 
@@ -157,7 +168,7 @@ shm::Units LeaseLimit::need() const noexcept {
 }
 
 shm::Units LeaseLimit::ask() const noexcept {
-    return std::min(reading_.full, reading_.used + std::max(headroom(), outstanding_));
+    return std::min(reading_.full, reading_.used + std::max({headroom(), outstanding_, missed_}));
 }
 
 shm::Units LeaseLimit::charge() const noexcept {
@@ -180,8 +191,9 @@ bool LeaseLimit::urgent(shm::Nanos now) const noexcept {
 bool LeaseLimit::presses(shm::Nanos now) const noexcept {
     if (urgent(now)) return true;
     const shm::Units low = std::max<shm::Units>(stream() * kLowUnits / kAheadUnits, trickle() != 0);
-    const bool soon_short = !idle(now) && reading_.lease < reading_.used + low && ask() > reading_.lease;
-    return soon_short && now >= content_until_;
+    const bool low_or_late = reading_.lease < reading_.used + low || missed_ != 0;
+    const bool soon_short = !idle(now) && low_or_late && ask() > reading_.lease;
+    return soon_short && (now >= content_until_ || (missed_ != 0 && ask() > asked_));
 }
 
 bool LeaseLimit::due(shm::Nanos now) const noexcept {
@@ -231,6 +243,7 @@ void LeaseLimit::told(const LeaseReport& report, shm::Nanos now) noexcept {
 
 void LeaseLimit::answered(const LeaseReport& report, shm::Units lease, shm::Nanos now) noexcept {
     told(report, now);
+    asked_ = report.ask;
     reported_ = std::max(reported_, lease);
     content_until_ = now + unit_ * (lease < report.ask ? kScarceRest : 1);
     if (report.need <= report.hold) return;

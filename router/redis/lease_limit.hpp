@@ -24,7 +24,10 @@ class LeaseLimit {
     LeaseLimit(shm::Nanos window, shm::Nanos patience, bool fresh) noexcept;
 
     /// What the segment shows at `now`, while `hosts` share the limit. Call it several times in a unit().
-    void observe(const shm::LeaseReading& reading, shm::Nanos now, std::uint64_t hosts = 1);
+    /// `late`: the store answers too late for who waits, and what was wanted in such a time is asked for in
+    /// advance, for who comes next; 0: it does not.
+    void observe(const shm::LeaseReading& reading, shm::Nanos now, std::uint64_t hosts = 1,
+                 shm::Nanos late = {});
 
     /// The lease to go down to of one's own accord: it is idle, or far larger than what it is used for.
     std::optional<shm::Units> surplus(shm::Nanos now) const noexcept;
@@ -80,11 +83,13 @@ class LeaseLimit {
     shm::Units need() const noexcept;
     shm::Units charge() const noexcept;
     void count_waiting(shm::Nanos now);
+    std::uint64_t wanted_within(shm::Nanos time, shm::Nanos now) const noexcept;
 
     shm::Nanos window_;
     shm::Nanos patience_;
     bool fresh_;
-    std::uint64_t hosts_ = 1;  // as of the latest observation
+    std::uint64_t hosts_ = 1;  // as of the latest observation, as the next
+    shm::Nanos late_{};
     shm::Nanos unit_;
     shm::LeaseReading reading_;
     bool seen_ = false;
@@ -99,6 +104,7 @@ class LeaseLimit {
     shm::Nanos wanted_at_{};                                  // the latest of them
     shm::Units leaked_ = 0;                                   // wanted by requests that died waiting
     shm::Units outstanding_ = 0;                              // wanted by requests that wait now
+    shm::Units missed_ = 0;                                   // wanted while the store was too late
     shm::Nanos busy_at_{};                                    // the latest sign of use
     shm::Units reported_ = 0;                                 // what the store charges this host
     shm::Units demanded_ = 0;                                 // what the store takes for its demand
@@ -106,6 +112,7 @@ class LeaseLimit {
     unsigned fruitless_ = 0;
     shm::Nanos barren_until_{};
     shm::Nanos content_until_{};  // a stream that runs low does not ask again before
+    shm::Units asked_ = 0;        // by the latest report that was answered
 };
 
 }  // namespace weir::router

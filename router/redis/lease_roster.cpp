@@ -54,7 +54,7 @@ void LeaseRoster::look(shm::Nanos now, std::uint64_t hosts) {
 }
 
 void LeaseRoster::observe(Entry& entry, shm::Nanos now, std::uint64_t hosts) {
-    entry.limit.observe(access_.read(entry.subject.limit, now), now, hosts);
+    entry.limit.observe(access_.read(entry.subject.limit, now), now, hosts, late_);
     entry.looked = now;
     entry.presses = entry.limit.presses(now);
     entry.due = entry.presses || entry.limit.due(now);

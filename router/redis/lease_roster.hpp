@@ -70,6 +70,9 @@ class LeaseRoster {
     /// So few that there is no need to be sparing.
     bool few() const noexcept;
 
+    /// As LeaseLimit::observe has it.
+    void set_late(shm::Nanos late) noexcept { late_ = late; }
+
     /// A request has found too little: the next look is at every limit.
     void somebody_waits() noexcept { wanted_ = true; }
 
@@ -95,6 +98,7 @@ class LeaseRoster {
 
     LeaseAccess& access_;
     shm::Nanos patience_;
+    shm::Nanos late_{};
     std::unordered_map<std::size_t, Entry> entries_;  // by the limit's number
     std::vector<Entry*> awake_;
     std::vector<Entry*> asleep_;

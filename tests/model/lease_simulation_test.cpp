@@ -356,3 +356,21 @@ TEST_CASE("a host that was down until all that it had used was gone is charged f
     CHECK(sim.log().size() - before == 100);
     CHECK(fullest(sim, settings) <= 100);
 }
+
+TEST_CASE("what a store that is far away cannot give to a burst it gives to the next one") {
+    SimSettings settings = usual(4, 2, 1000);
+    settings.late = GENERATE(25ms, 60ms);  // each way at most, where requests wait for 20 ms
+    LeaseSimulation sim(settings);
+    const auto burst = [&](Nanos at) {
+        for (int i = 0; i < 100; ++i) sim.once(0, at + 100us * i);
+        sim.run_until(at + 500ms);
+    };
+    burst(3s);
+    const std::size_t first = sim.admitted_by(0);
+    burst(4500ms);
+    CHECK(sim.admitted_by(0) - first >= 95);
+    burst(6s);
+    burst(7500ms);
+    CHECK(sim.admitted_by(0) - first >= 285);
+    CHECK(fullest(sim, settings) <= 1000);
+}
