@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-/// What nobody else has of the memory of `pid`, in KiB.
+/// What `pid` has written to its memory and shares with nobody, in KiB.
 std::size_t private_kib(pid_t pid) {
     std::ifstream in("/proc/" + std::to_string(pid) + "/smaps_rollup");
     std::size_t sum = 0;
@@ -26,7 +26,8 @@ std::size_t private_kib(pid_t pid) {
         std::string name;
         std::size_t kib = 0;
         words >> name >> kib;
-        if (name == "Private_Clean:" || name == "Private_Dirty:") sum += kib;
+        // Not the clean pages: those of the program are private only while no other process runs it.
+        if (name == "Private_Dirty:") sum += kib;
     }
     return sum;
 }
