@@ -63,11 +63,7 @@ std::optional<Found> find(const TableView& table, const NameKey& key) noexcept {
 
 std::optional<NameKey> read_identity(const TableView& table, std::uint32_t record) noexcept {
     const std::uint64_t life = table.life(record).load(kAcquire);  // ORDER(life): as in find
-    // What is being looked at for eviction has its name still.
-    const auto named = [](std::uint64_t word) {
-        return Life::state_of(word) == Life::live || Life::state_of(word) == Life::checking;
-    };
-    if (!named(life)) return std::nullopt;
+    if (!has_name(life)) return std::nullopt;
     const Word* words = table.identity(record);
     NameKey key;
     key.hash = words[0].load(kAcquire);    // ORDER(identity): as in same_name
@@ -77,7 +73,7 @@ std::optional<NameKey> read_identity(const TableView& table, std::uint32_t recor
         key.text[i] = words[kIdentityHead + i].load(kAcquire);  // ORDER(identity)
     }
     const std::uint64_t after = table.life(record).load(kRelaxed);  // ORDER(life): as in find
-    if (!named(after) || Life::generation_of(after) != Life::generation_of(life)) return std::nullopt;
+    if (!has_name(after) || Life::generation_of(after) != Life::generation_of(life)) return std::nullopt;
     return key;
 }
 

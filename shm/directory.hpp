@@ -49,7 +49,12 @@ struct Found {
 /// The live record of that name. No lock; a record that is being changed counts as not found.
 std::optional<Found> find(const TableView& table, const NameKey& key) noexcept;
 
-/// Reads the name of a live record; empty if it was not live throughout.
+/// Whether a record of such a life has a name: also while it is being looked at for eviction.
+constexpr bool has_name(std::uint64_t life) noexcept {
+    return Life::state_of(life) == Life::live || Life::state_of(life) == Life::checking;
+}
+
+/// Reads the name of a record; empty if it has not had the same one throughout.
 std::optional<NameKey> read_identity(const TableView& table, std::uint32_t record) noexcept;
 
 /// What happens to a record of one table at the ends of its life.

@@ -87,8 +87,7 @@ std::uint64_t shared_life(SegmentImpl& segment, std::size_t place) noexcept {
     const bool window = is_window(segment, place);
     const TableView& table = segment.table(window ? Table::windows : Table::gauges);
     const std::uint64_t life = table.life(index).load(std::memory_order_acquire);  // ORDER(life): first
-    const Life::State state = Life::state_of(life);
-    if (state != Life::live && state != Life::checking) return 0;
+    if (!has_name(life)) return 0;
     const LeaseWords& lease = window ? segment.window(index).lease : segment.gauge(index).lease;
     return full_of(lease) == 0 ? 0 : Life::pack(Life::generation_of(life), Life::live);
 }

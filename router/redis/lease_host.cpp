@@ -52,6 +52,11 @@ shm::Units lease_without_contact(FailMode mode, shm::Units lease, shm::Units ful
     return settled ? share : std::min(lease, share);
 }
 
+bool share_is_due(const shm::LeaseContact& contact, shm::Nanos lost_at, shm::Nanos window, shm::Nanos lease,
+                  shm::Nanos now) noexcept {
+    return contact.answered == shm::Nanos(0) || now >= lost_at + window + lease;
+}
+
 LeaseHost::LeaseHost(const LeaseRules& rules, LeaseAccess& access, const shm::LeaseContact& contact,
                      shm::Nanos now)
     : rules_(rules),
@@ -158,8 +163,7 @@ void LeaseHost::lose_contact(shm::Nanos now) {
 void LeaseHost::settle(shm::Nanos now) {
     bool raised = false;
     for (auto& [number, entry] : roster_.all()) {
-        const bool due = contact_.answered == shm::Nanos(0) ||
-                         now >= lost_at_ + entry.subject.window + rules_.timing.lease;
+        const bool due = share_is_due(contact_, lost_at_, entry.subject.window, rules_.timing.lease, now);
         const shm::LeaseReading& reading = entry.limit.reading();
         const shm::Units lease =
             lease_without_contact(rules_.fail_mode, reading.lease, reading.full, hosts(), due);

@@ -45,6 +45,11 @@ struct LeaseRules {
 shm::Units lease_without_contact(FailMode mode, shm::Units lease, shm::Units full, std::uint64_t hosts,
                                  bool settled) noexcept;
 
+/// Whether that is so by `now` for a limit over `window`, if this host lost contact at `lost_at` or before.
+/// One that has never had `contact` knows of nobody.
+bool share_is_due(const shm::LeaseContact& contact, shm::Nanos lost_at, shm::Nanos window, shm::Nanos lease,
+                  shm::Nanos now) noexcept;
+
 /// The mode that a fail mode leads to.
 shm::LeaseMode mode_without_contact(FailMode mode) noexcept;
 

@@ -49,8 +49,7 @@ bool LeaseWatch::look(shm::Nanos now) {
     if (contact.mode == shm::LeaseMode::local) lose_contact(contact, now);  // there has been none yet
     bool raised = false;
     for (const shm::SharedLimit& limit : board_.limits()) {
-        const bool due =
-            contact.answered == shm::Nanos(0) || now >= lost_at_ + limit.window + rules_.lease;
+        const bool due = share_is_due(contact, lost_at_, limit.window, rules_.lease, now);
         const shm::LeaseReading reading = board_.read(limit, now);
         const shm::Units lease =
             lease_without_contact(rules_.fail_mode, reading.lease, reading.full, hosts(contact), due);
