@@ -246,8 +246,6 @@ Task<void> Session::forward(const Route& route, const Identity& identity) {
     request.endpoint = route.upstream_path;
     request.body = intake_.body();
     request.facts = &*facts;
-    request.json = !form;
-    if (form) request.content_type = type;
     if (route.queued && !facts->max_wait_seconds) {  // as long as for an answer
         request.max_wait = setup_->router.config().weir.upstream_timeout;
     }

@@ -1,7 +1,7 @@
 #include "router/call.hpp"
 
 #include <algorithm>
-#include <array>
+#include <boost/container/small_vector.hpp>
 
 #include "router/feedback.hpp"
 #include "router/json_text.hpp"
@@ -217,23 +217,22 @@ Task<TransportError> Call::send() {
     if (deployment.has_wildcard()) filled = wildcard_fill(deployment.config().model, target_.part);
     const std::string_view model =
         deployment.has_wildcard() ? std::string_view(filled) : deployment.config().model;
+    const auto& form = request_.facts->form;
     std::string quoted;
-    if (deployment.has_wildcard() && request_.json) quoted = json_string(filled);
+    if (deployment.has_wildcard() && !form) quoted = json_string(filled);
     const SplicedBody body =
-        request_.json ? splice(request_.body, *request_.facts,
-                               quoted.empty() ? deployment.model_json() : quoted, asked_usage_)
-                      : splice_form(request_.body, *request_.facts, request_.content_type, model);
+        form ? splice_form(request_.body, *form, model)
+             : splice(request_.body, *request_.facts, quoted.empty() ? deployment.model_json() : quoted,
+                      asked_usage_);
     std::string head;
-    deployment.append_head({request_.endpoint, target_.part, request_.content_type,
-                            request_.request_id, body.bytes()},
-                           head);
-    std::array<asio::const_buffer, 1 + SplicedBody::kPiecesMax> pieces;
-    std::size_t count = 1;
-    for (const std::string_view piece : body.pieces()) pieces[count++] = asio::buffer(piece);
-    pieces[0] = asio::buffer(head);
+    const std::string_view type = form ? std::string_view(form->content_type) : "application/json";
+    deployment.append_head({request_.endpoint, target_.part, type, request_.request_id, body.bytes()}, head);
+    boost::container::small_vector<asio::const_buffer, 1 + SplicedBody::kPiecesUsual> pieces;
+    pieces.push_back(asio::buffer(head));
+    for (const std::string_view piece : body.pieces()) pieces.push_back(asio::buffer(piece));
 
     exchange_.emplace(deployment.upstream());
-    const auto failure = co_await exchange_->start({pieces.data(), count}, deadline(), fresh_);
+    const auto failure = co_await exchange_->start({pieces.data(), pieces.size()}, deadline(), fresh_);
     answered_ = shm::now();
     co_return failure;
 }

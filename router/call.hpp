@@ -27,9 +27,7 @@ namespace weir::router {
 struct Request {
     std::string_view endpoint = "/chat/completions";  ///< below api_base
     std::string_view body;
-    const RequestFacts* facts = nullptr;  ///< of `body`
-    std::string_view content_type = "application/json";
-    bool json = true;       ///< or else multipart/form-data, whose facts read_form has found
+    const RequestFacts* facts = nullptr;  ///< of `body`: JSON, or a form if `facts->form` is set
     bool generates = true;  ///< false for embeddings and the like, which have no completion
     std::string_view request_id{};  ///< told to the upstream, if not empty
     CallerLimits caller{};

@@ -41,6 +41,18 @@ inline constexpr int kJsonDepthMax = 512;
 /// What an image, a sound or a file inside a prompt counts for in RequestFacts::prompt_bytes.
 inline constexpr std::uint64_t kMediaPartBytes = 3000;
 
+/// A multipart/form-data body as the upstream gets it (multipart.hpp).
+struct FormText {
+    struct Part {
+        std::string head;       ///< boundary, fields and the empty line
+        ByteRange content;      ///< of the client's body, with the line end behind it
+        bool is_model = false;  ///< the model's name goes in the place of the content
+    };
+    std::string content_type;
+    std::vector<Part> parts;
+    std::string end;  ///< the closing boundary
+};
+
 struct RequestFacts {
     std::string model;      ///< unescaped; empty only where ModelIn::path allowed it to be absent
     ByteRange model_value;  ///< its JSON value, quotes included; empty if absent
@@ -69,6 +81,8 @@ struct RequestFacts {
     std::optional<std::uint32_t> num_retries;   ///< "num_retries", 0 .. 100
     std::optional<OwnFallbacks> own_fallbacks;  ///< "fallbacks" and the like
     std::vector<ByteRange> own_fields;  ///< whole members with one comma, in order; at most kOwnFieldsMax
+
+    std::optional<FormText> form;  ///< set for multipart/form-data, where `own_fields` stays empty
 
     std::size_t members_begin = 0;  ///< just after the opening brace
     bool has_members = false;       ///< whether anything but own fields is in the object

@@ -247,8 +247,6 @@ Task<Reply> Router::complete(std::string body, CompleteOptions options) {
     request.endpoint = options.endpoint;
     request.body = body;
     request.facts = &std::get<RequestFacts>(read);
-    request.content_type = options.content_type;
-    request.json = !form;
     request.generates = generates_text(options.endpoint);
     request.request_id = options.request_id;
     request.caller = options.caller;

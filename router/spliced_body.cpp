@@ -1,12 +1,13 @@
 #include "router/spliced_body.hpp"
 
+#include <array>
 #include <utility>
 
 namespace weir::router {
 
-void SplicedBody::add(std::string_view piece) noexcept {
-    if (piece.empty() || count_ == pieces_.size()) return;
-    pieces_[count_++] = piece;
+void SplicedBody::add(std::string_view piece) {
+    if (piece.empty()) return;
+    pieces_.push_back(piece);
     bytes_ += piece.size();
 }
 
@@ -18,7 +19,7 @@ std::string SplicedBody::joined() const {
 }
 
 SplicedBody splice(std::string_view body, const RequestFacts& facts, std::string_view model_json,
-                   bool ask_usage) noexcept {
+                   bool ask_usage) {
     struct Edit {
         ByteRange place;
         std::array<std::string_view, 3> text;

@@ -1,10 +1,10 @@
-// The body as the upstream gets it: the client's own bytes with another model's name in the place of
-// the old one, and without the fields that are meant for the router.
+// The body as the upstream gets it: the client's own bytes with another model's name in the place
+// of the old one, and without the fields that are meant for the router.
 //
 // Thread safety: values and pure functions.
 #pragma once
 
-#include <array>
+#include <boost/container/small_vector.hpp>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -17,19 +17,21 @@ namespace weir::router {
 /// A body in pieces, to be written one after the other. Views into what `splice` was given.
 class SplicedBody {
  public:
-    std::span<const std::string_view> pieces() const noexcept { return {pieces_.data(), count_}; }
+    std::span<const std::string_view> pieces() const noexcept {
+        return {pieces_.data(), pieces_.size()};
+    }
     std::size_t bytes() const noexcept { return bytes_; }
     std::string joined() const;
 
     /// Adds a piece; empty ones are left out.
-    void add(std::string_view piece) noexcept;
+    void add(std::string_view piece);
 
-    /// One before each edit and one at the end; the model's name may be three.
-    static constexpr std::size_t kPiecesMax = kOwnFieldsMax + 8;
+    /// As many pieces as a JSON body has at most: one before each edit and one at the end; the
+    /// model's name may be three. A form can have more.
+    static constexpr std::size_t kPiecesUsual = kOwnFieldsMax + 8;
 
  private:
-    std::array<std::string_view, kPiecesMax> pieces_{};
-    std::size_t count_ = 0;
+    boost::container::small_vector<std::string_view, kPiecesUsual> pieces_;
     std::size_t bytes_ = 0;
 };
 
@@ -37,6 +39,6 @@ class SplicedBody {
 /// are the router's own, and asking for usage if `ask_usage` (meant for streams). `facts` must be
 /// of this `body`.
 SplicedBody splice(std::string_view body, const RequestFacts& facts, std::string_view model_json,
-                   bool ask_usage) noexcept;
+                   bool ask_usage);
 
 }  // namespace weir::router

@@ -382,8 +382,6 @@ TEST_CASE("a form goes through with its model replaced, and costs what it says")
     request.endpoint = "/audio/transcriptions";
     request.body = body;
     request.facts = &facts;
-    request.content_type = type;
-    request.json = false;
     request.generates = false;
     Call call(rig.router(), request);
     run(rig.io, [](Call& c) -> Task<int> {
