@@ -75,6 +75,10 @@ int status_of(shm::Attach reason) noexcept {
             return WEIR_ERR_PERMISSION;
         case shm::Attach::bad_name:
             return WEIR_ERR_NAME;
+        case shm::Attach::unknown_boot:
+            return WEIR_ERR_BOOT_UNKNOWN;
+        case shm::Attach::not_a_file:
+            return WEIR_ERR_NOT_A_FILE;
         case shm::Attach::failed:
             break;
     }

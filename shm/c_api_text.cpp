@@ -47,6 +47,10 @@ const char* weir_strerror(int status) {
             return "opened by the parent process";
         case WEIR_ERR_SYSTEM:
             return "system error";
+        case WEIR_ERR_BOOT_UNKNOWN:
+            return "the host's boot cannot be told";
+        case WEIR_ERR_NOT_A_FILE:
+            return "what bears the name is no file";
         default:
             return "unknown status";
     }

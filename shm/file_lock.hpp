@@ -14,17 +14,18 @@
 
 namespace weir::shm {
 
-namespace detail {
-inline std::atomic<std::uint32_t> forks{0};
-}
-
 inline constexpr std::int64_t kLockCreation = 0;
 inline constexpr std::int64_t kLockDirectory = 1;
 inline constexpr std::int64_t kLockCoordinator = 2;
 inline constexpr std::int64_t kLockParticipants = 4096;  // + the slot's index
+inline constexpr std::int64_t kLockNames = std::int64_t{1} << 40;  // + a hash; see name_users.hpp
 
 /// Takes the byte's lock at once, or not. False also on a system error.
 bool try_lock_byte(int fd, std::int64_t byte) noexcept;
+
+/// Takes a lock of the byte that others of this kind do not exclude, and that only shows that somebody is
+/// here. For reading will do.
+bool share_byte(int fd, std::int64_t byte) noexcept;
 
 /// Takes the byte's lock, waiting for its holder no longer than `wait_max`.
 bool lock_byte(int fd, std::int64_t byte, Nanos wait_max) noexcept;
@@ -36,16 +37,27 @@ void unlock_byte(int fd, std::int64_t byte) noexcept;
 /// reading only.
 bool locked_by_another(int fd, std::int64_t byte, std::int64_t count = 1) noexcept;
 
-/// How often this process has been forked off a process that had the library loaded. What was
-/// opened under another number belongs to the parent.
+namespace detail {
+/// Lies in a page that the kernel clears in every child, whatever made the child (fork, _Fork, clone); null
+/// before the first look.
+inline std::atomic<std::atomic<std::uint32_t>*> process_mark{nullptr};
+std::uint32_t mark_process() noexcept;
+}  // namespace detail
+
+/// A number of this process that no ancestor of it with the same memory has: what was opened under another
+/// number belongs to a parent, and its locks, too. Costs two loads, no system call. A child that shares its
+/// parent's memory (vfork) has its parent's number.
 inline std::uint32_t fork_count() noexcept {
-    return detail::forks.load(
-        std::memory_order_relaxed);  // ORDER(counter): set before a child runs on
+    constexpr auto kRelaxed = std::memory_order_relaxed;  // ORDER(counter): a number by itself, set once
+    const std::atomic<std::uint32_t>* mark = detail::process_mark.load(kRelaxed);
+    const std::uint32_t number = mark != nullptr ? mark->load(kRelaxed) : 0;
+    return number != 0 ? number : detail::mark_process();
 }
 
-/// Has the child of a later fork let go of `fd`, so that the locks of a parent that dies do not
-/// live on in it. The number stays valid in the child, open on /dev/null. False when the list (256)
-/// is full.
+/// Has the child of a later fork() let go of `fd`, so that the locks of a parent that dies do not
+/// live on in it. The number stays valid in the child, open on /dev/null; a number that is another file by
+/// then is left alone. Any number of descriptors. False if `fd` is not open, or memory is short: then the
+/// descriptor must not be relied on.
 bool drop_in_children(int fd) noexcept;
 
 /// Undoes drop_in_children, before `fd` is closed.

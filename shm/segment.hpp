@@ -27,7 +27,11 @@ struct SegmentOptions {
     std::uint64_t size_bytes =
         16u << 20;      ///< 1 MiB .. 1 TiB, used on creation; see docs/design/segment.md
     std::string group;  ///< if set, mode 0660 and this group; else mode 0600
-    Nanos wait_max = std::chrono::seconds(2);  ///< for another process that is creating the segment
+    Nanos wait_max = std::chrono::seconds(2);  ///< in all, for others that create the segment or leave one
+                                               ///< that has lost its name
+    /// The segment that is meant, opened by another process; -1: the one that bears the name. It is joined
+    /// also if its name is gone, and then left together with its users. Stays the caller's.
+    int descriptor = -1;
 };
 
 /// How an attempt to open ended. Each names what was met, so that a message can say what to do.
@@ -38,11 +42,13 @@ enum class Attach : std::uint8_t {
     not_ready,     ///< its creator is still at work, after wait_max
     other_layout,  ///< written by another version or build; the message says both
     other_boot,    ///< from before the host's last boot: its times mean nothing now
+    unknown_boot,  ///< /proc does not show the boot, and the file may be from before the last one
     other_clock,   ///< another time namespace: the clocks differ
     no_space,      ///< /dev/shm is too small
     no_permission,
     bad_name,
-    failed,  ///< another system error; the message has it
+    not_a_file,  ///< a directory, a pipe, a device or a symbolic link bears the name
+    failed,      ///< another system error; the message has it
 };
 
 /// Thrown by Segment's factories and by lookups that cannot be served. what() says what was met and

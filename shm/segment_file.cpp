@@ -2,20 +2,20 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/interprocess/mapped_region.hpp>
-#include <boost/interprocess/shared_memory_object.hpp>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <optional>
 #include <utility>
 
+#include "shm/clock_identity.hpp"
 #include "shm/file_lock.hpp"
+#include "shm/name_users.hpp"
 
 namespace weir::shm {
 
@@ -25,79 +25,27 @@ void (*creation_hook)(CreationStep step) = nullptr;
 
 struct SegmentFile::Impl {
     std::string name;
-    ipc::shared_memory_object object;
     ipc::mapped_region region;
     Geometry geometry;
     bool writable = false;
-    int lock_fd = -1;
+    /// Locks get an opening of their own: a mapping keeps the opening that it was made from alive, and with
+    /// it its locks, in every child that was forked and has not called exec.
+    OwnedFile locks;
 
     Impl() = default;
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
     ~Impl() {
-        if (lock_fd >= 0) ::close(lock_fd);
+        if (locks.fd() >= 0) keep_in_children(locks.number());
     }
 
-    /// Takes over an open object. Locks get an opening of their own: a mapping keeps the opening
-    /// that it was made from alive, and with it its locks, in every child that was forked and has
-    /// not called exec.
-    void adopt(ipc::shared_memory_object&& opened) {
-        object = std::move(opened);
-        const std::string self =
-            fmt::format("/proc/self/fd/{}", object.get_mapping_handle().handle);
-        lock_fd = ::open(self.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-    }
-
-    int fd() const noexcept { return lock_fd >= 0 ? lock_fd : object.get_mapping_handle().handle; }
+    int fd() const noexcept { return locks.fd(); }
 };
 
 namespace {
 
-[[noreturn]] void fail(Attach reason, std::string_view name, const std::string& what) {
-    throw SegmentError(reason, fmt::format("segment '{}': {}", name, what));
-}
-
-[[noreturn]] void fail_errno(std::string_view name, const char* call, int error) {
-    const Attach reason = error == EACCES || error == EPERM    ? Attach::no_permission
-                          : error == ENOSPC || error == EDQUOT ? Attach::no_space
-                                                               : Attach::failed;
-    fail(reason, name, fmt::format("{}: {}", call, std::strerror(error)));
-}
-
 void step(CreationStep reached) {
     if (creation_hook != nullptr) creation_hook(reached);
-}
-
-void check_name(std::string_view name) {
-    const bool plain = name.find_first_not_of(
-                           "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                           "0123456789._-") == std::string_view::npos;
-    if (name.empty() || name.size() > 200 || !plain || name == "." || name == "..") {
-        fail(Attach::bad_name, name,
-             "a name has 1 to 200 of A-Z a-z 0-9 . _ -, and is not . or ..");
-    }
-}
-
-/// Where the host's monotonic clock comes from: its boot, and the time namespace that shifts it.
-struct ClockIdentity {
-    std::uint64_t boot[2] = {0, 0};
-    std::uint64_t time_namespace = 0;
-    bool operator==(const ClockIdentity&) const = default;
-};
-
-ClockIdentity this_clock() {
-    ClockIdentity clock;
-    std::ifstream file("/proc/sys/kernel/random/boot_id");
-    std::string digits;
-    std::getline(file, digits);
-    std::erase(digits, '-');
-    if (digits.size() >= 32) {
-        clock.boot[0] = std::stoull(digits.substr(0, 16), nullptr, 16);
-        clock.boot[1] = std::stoull(digits.substr(16, 16), nullptr, 16);
-    }
-    struct stat status {};
-    if (::stat("/proc/self/ns/time", &status) == 0) clock.time_namespace = status.st_ino;
-    return clock;
 }
 
 /// The first page as it stands in the file, read without mapping it: no SIGBUS, whatever its
@@ -134,37 +82,51 @@ HeaderCopy read_header(std::string_view name, int fd) {
     return copy;
 }
 
+void check_clock(std::string_view name, int fd, const ClockIdentity& its) {
+    const ClockIdentity mine = this_clock();
+    switch (compare(its, mine, in_memory(fd))) {
+        case SameClock::yes:
+            return;
+        case SameClock::other_boot:
+            fail(Attach::other_boot, name,
+                 fmt::format(
+                     "made under boot {}, but this process runs under {}: its times mean nothing here. If "
+                     "the host was booted since, run `weir-inspect remove --segment {}`; if not, "
+                     "this process has another /proc than the segment's users, and must share theirs",
+                     boot_text(its), boot_text(mine), name));
+        case SameClock::unknown_boot:
+            fail(Attach::unknown_boot, name,
+                 fmt::format(
+                     "{} cannot read the host's boot id (is /proc mounted whole, without subset=pid?), "
+                     "and its file does not lie in memory, so it may be of an earlier boot",
+                     mine.boot_known() ? "its maker" : "this process"));
+        case SameClock::other_clock:
+            fail(Attach::other_clock, name,
+                 "made in another time namespace, whose clock differs; processes that share limits must "
+                 "share their clock");
+    }
+}
+
 /// Throws unless `header` is a ready segment that this program understands and whose times mean
 /// something.
-void check_header(std::string_view name, const HeaderCopy& header) {
+void check_header(std::string_view name, int fd, const HeaderCopy& header) {
     if (header.magic() != 0 && header.magic() != kMagic) {
         fail(Attach::other_layout, name,
-             "this shared memory is not a Weir segment; choose another name, or remove it");
+             "this shared memory is not a Weir segment; remove it, or have all programs of this host that "
+             "share limits use another name");
     }
     const std::uint64_t fingerprint = header.at(offsetof(Header, fingerprint));
     if (fingerprint != layout_fingerprint()) {
         fail(Attach::other_layout, name,
              fmt::format(
                  "made by Weir {} with layout {} ({:016x}), but this is Weir {} with layout {} "
-                 "({:016x}); stop its users and run `weir-inspect remove --segment {}`, or choose "
-                 "another name",
+                 "({:016x}). To change over: stop all programs that use it, run `weir-inspect remove "
+                 "--segment {}`, start them again. (Under another name this program would count by itself, "
+                 "beside them: every limit would hold twice.)",
                  header.program(), header.at(offsetof(Header, version)), fingerprint, WEIR_VERSION,
                  kLayoutVersion, layout_fingerprint(), name));
     }
-    const ClockIdentity mine = this_clock();
-    const ClockIdentity its = header.clock();
-    if (its.boot[0] != mine.boot[0] || its.boot[1] != mine.boot[1]) {
-        fail(Attach::other_boot, name,
-             fmt::format("made before the host's last boot, so its times mean nothing now; run "
-                         "`weir-inspect remove --segment {}`",
-                         name));
-    }
-    if (its.time_namespace != mine.time_namespace) {
-        fail(Attach::other_clock, name,
-             "made in another time namespace, whose clock differs; processes that share limits "
-             "must share "
-             "their clock");
-    }
+    check_clock(name, fd, header.clock());
     const std::uint64_t size = header.size_bytes();
     if (size < kSegmentBytesMin || size > kSegmentBytesMax || header.file_bytes < size) {
         fail(Attach::too_short, name,
@@ -201,110 +163,44 @@ void describe(Header& header, std::uint64_t size_bytes) {
     step(CreationStep::ready);
 }
 
-/// The segment's group, if it is to have one.
-std::optional<gid_t> group_of(const SegmentOptions& options) {
-    if (options.group.empty()) return std::nullopt;
-    const struct group* entry = ::getgrnam(options.group.c_str());
-    if (entry == nullptr) {
-        fail(Attach::no_permission, options.name, fmt::format("no group '{}'", options.group));
-    }
-    return entry->gr_gid;
-}
-
-/// Sets the mode and the group of a file that is this user's own and still to be filled.
-void set_access(std::string_view name, int fd, std::optional<gid_t> group) {
+/// Throws unless this user, with this group, may trust its limits to the file.
+void check_trust(std::string_view name, int fd, std::optional<gid_t> group) {
     struct stat status {};
     if (::fstat(fd, &status) != 0) fail_errno(name, "fstat", errno);
-    if (status.st_uid != ::geteuid()) return;
-    if (group && ::fchown(fd, static_cast<uid_t>(-1), *group) != 0) {
-        fail_errno(name, "fchown to the group", errno);
-    }
-    if (::fchmod(fd, group ? 0660 : 0600) != 0) fail_errno(name, "fchmod", errno);
-}
-
-/// A segment that somebody else may have prepared for us is not to be trusted with our limits.
-void check_owner(const SegmentOptions& options, int fd) {
-    struct stat status {};
-    if (::fstat(fd, &status) != 0) fail_errno(options.name, "fstat", errno);
-    const uid_t me = ::geteuid();
-    if (status.st_uid != me && status.st_uid != 0 && me != 0 && options.group.empty()) {
-        fail(Attach::no_permission, options.name,
-             fmt::format(
-                 "belongs to user {}, not to {}; set a group to share it, or choose another name",
-                 status.st_uid, me));
-    }
-}
-
-ipc::shared_memory_object open_object(const char* name, ipc::mode_t mode) {
-    return {ipc::open_only, name, mode};
-}
-
-/// Opens the file of that name, if there is one.
-std::optional<ipc::shared_memory_object> find_object(std::string_view name, ipc::mode_t mode) {
-    try {
-        return open_object(std::string(name).c_str(), mode);
-    } catch (const ipc::interprocess_exception& error) {
-        if (error.get_native_error() == ENOENT) return std::nullopt;
-        fail_errno(name, "shm_open", error.get_native_error());
-    }
+    if (const auto why = distrust(status, ::geteuid(), group)) fail(Attach::no_permission, name, *why);
 }
 
 /// Opens the file of that name or makes an empty one.
-ipc::shared_memory_object find_or_make_object(const SegmentOptions& options) {
+OwnedFile find_or_make(std::string_view name) {
     constexpr int kAttemptsMax = 100;  // another process may keep removing it
     for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
-        if (auto found = find_object(options.name, ipc::read_write)) {
-            check_owner(options, found->get_mapping_handle().handle);
-            return std::move(*found);
-        }
-        try {
-            ipc::shared_memory_object made(ipc::create_only, options.name.c_str(), ipc::read_write,
-                                           ipc::permissions(0600));
+        if (OwnedFile found = open_named(name, true)) return found;
+        if (OwnedFile made = make_named(name)) {
             step(CreationStep::created);
             return made;
-        } catch (const ipc::interprocess_exception& error) {
-            const int number = error.get_native_error();
-            if (number != EEXIST) fail_errno(options.name, "shm_open", number);
         }
     }
-    fail(Attach::failed, options.name, "appears and disappears all the time");
+    fail(Attach::failed, name, "appears and disappears all the time");
 }
 
-/// Whether `object` is still what its name stands for: somebody may have removed it meanwhile.
-bool still_named(std::string_view name, const ipc::shared_memory_object& object) {
-    struct stat opened {};
-    struct stat named {};
-    const std::string path = fmt::format("/dev/shm/{}", name);
-    if (::fstat(object.get_mapping_handle().handle, &opened) != 0) return false;
-    if (::stat(path.c_str(), &named) != 0) return opened.st_nlink > 0;
-    return opened.st_ino == named.st_ino;
-}
+/// What Boost maps: an open file.
+struct Mappable {
+    int fd;
+    ipc::mapping_handle_t get_mapping_handle() const noexcept {
+        return ipc::ipcdetail::mapping_handle_from_file_handle(fd);
+    }
+};
 
-ipc::mapped_region map(std::string_view name, const ipc::shared_memory_object& object,
-                       ipc::mode_t mode, std::uint64_t size_bytes) {
+ipc::mapped_region map(std::string_view name, const OwnedFile& file, bool writable,
+                       std::uint64_t size_bytes) {
+    // By an opening of its own, see SegmentFile::Impl.
+    const OwnedFile opened = open_again(name, file, writable);
+    if (!opened) fail(Attach::failed, name, "cannot be opened a second time");
     try {
-        ipc::mapped_region region(object, mode, 0, size_bytes);
-        return region;
+        return {Mappable{opened.fd()}, writable ? ipc::read_write : ipc::read_only, 0, size_bytes};
     } catch (const ipc::interprocess_exception& error) {
         fail(Attach::failed, name, fmt::format("mmap of {} bytes: {}", size_bytes, error.what()));
     }
-}
-
-/// Gives the file its bytes. A file that is longer already, from a creator that died, is never
-/// shrunk.
-void allocate(const SegmentOptions& options, int fd) {
-    int error = 0;
-    do {
-        error = ::posix_fallocate(fd, 0, static_cast<off_t>(options.size_bytes));
-    } while (error == EINTR);
-    if (error == ENOSPC) {
-        fail(Attach::no_space, options.name,
-             fmt::format(
-                 "/dev/shm has no room for {} bytes; make it larger (docker run --shm-size) or set "
-                 "a smaller segment_size",
-                 options.size_bytes));
-    }
-    if (error != 0) fail_errno(options.name, "posix_fallocate", error);
 }
 
 void check_size(const SegmentOptions& options) {
@@ -349,53 +245,128 @@ bool SegmentFile::writable() const noexcept {
 
 bool SegmentFile::whole() const noexcept {
     struct stat status {};
-    return ::fstat(fd(), &status) == 0 &&
-           static_cast<std::uint64_t>(status.st_size) >= impl_->geometry.size_bytes;
+    if (::fstat(impl_->locks.number(), &status) != 0) return true;  // closed under us: see Standing
+    if (FileIdentity{status.st_dev, status.st_ino} != identity()) return true;
+    return static_cast<std::uint64_t>(status.st_size) >= impl_->geometry.size_bytes;
 }
+
+FileIdentity SegmentFile::identity() const noexcept {
+    return impl_->locks.identity();
+}
+
+bool SegmentFile::named() const noexcept {
+    return named_identity(impl_->name) == identity();
+}
+
+bool SegmentFile::reopen() noexcept {
+    if (impl_->fd() >= 0) return true;
+    try {
+        impl_->locks.forget();  // the number may be the next file's
+        OwnedFile again = open_named(impl_->name, impl_->writable);
+        if (!again || again.identity() != identity() || !drop_in_children(again.fd())) return false;
+        impl_->locks = std::move(again);
+        if (impl_->writable) share_byte(impl_->fd(), name_byte(impl_->name));
+        return true;
+    } catch (...) {
+        return false;  // the name leads elsewhere, or nowhere
+    }
+}
+
+namespace {
+
+/// Makes the segment in a file that nobody has finished. Its creation is locked.
+void fill(SegmentFile::Impl& impl, const SegmentOptions& options, std::optional<gid_t> group,
+          const HeaderCopy& header) {
+    check_unused(options.name, impl.fd());
+    set_access(options.name, impl.fd(), group);
+    // A file that is longer already, from a creator that died, is never shrunk.
+    allocate(options.name, impl.fd(), options.size_bytes);
+    step(CreationStep::sized);
+    impl.region = map(options.name, impl.locks, true, options.size_bytes);
+    step(CreationStep::mapped);
+    // A file that has just been allocated is zero; one that was taken over may not be.
+    if (header.file_bytes != 0) std::memset(impl.region.get_address(), 0, options.size_bytes);
+    step(CreationStep::cleared);
+    describe(*static_cast<Header*>(impl.region.get_address()), options.size_bytes);
+}
+
+/// Whoever uses another segment of this name, which has lost the name, notices within a second and comes here
+/// with what it has counted (move.hpp). Until then nobody should be admitted here.
+void await_users_without_name(const std::string& name, const FileIdentity& mine, Nanos until) {
+    until = std::min(until, now() + kMoveMax);
+    timespec pause{0, 1'000'000};
+    for (;;) {
+        const auto users = name_users(name);
+        const bool alone = std::none_of(users.begin(), users.end(), [&](const NameUser& user) {
+            return user.file.device == mine.device && user.file.inode != mine.inode;
+        });
+        if (alone || now() >= until) return;
+        ::nanosleep(&pause, nullptr);
+        if (pause.tv_nsec < 16'000'000) pause.tv_nsec *= 2;
+    }
+}
+
+/// One attempt to open `file`: null if it has lost its name meanwhile.
+std::unique_ptr<SegmentFile::Impl> open_file(const SegmentOptions& options, OwnedFile file,
+                                             std::optional<gid_t> group, Nanos until) {
+    auto impl = std::make_unique<SegmentFile::Impl>();
+    impl->name = options.name;
+    impl->writable = true;
+    impl->locks = std::move(file);
+    if (!drop_in_children(impl->locks.number())) fail(Attach::failed, options.name, "out of memory");
+    step(CreationStep::opened);
+    check_trust(options.name, impl->fd(), group);
+    const Nanos left = until > now() ? until - now() : Nanos(0);
+    if (!lock_byte(impl->fd(), kLockCreation, left)) {
+        fail(Attach::not_ready, options.name,
+             fmt::format("its creator is still at work after {} ms",
+                         options.wait_max / std::chrono::milliseconds(1)));
+    }
+    step(CreationStep::locked);
+    const bool handed_down = options.descriptor >= 0;
+    if (!handed_down && named_identity(options.name) != impl->locks.identity()) return nullptr;
+
+    const HeaderCopy header = read_header(options.name, impl->fd());
+    const bool fresh = half_made(header);
+    if (fresh) {
+        fill(*impl, options, group, header);
+    } else {
+        check_header(options.name, impl->fd(), header);
+        impl->region = map(options.name, impl->locks, true, header.size_bytes());
+    }
+    impl->geometry = geometry_of(fresh ? options.size_bytes : header.size_bytes());
+    share_byte(impl->fd(), name_byte(options.name));
+    unlock_byte(impl->fd(), kLockCreation);
+    if (fresh) await_users_without_name(options.name, impl->locks.identity(), until);
+    return impl;
+}
+
+OwnedFile handed_down(const SegmentOptions& options) {
+    OwnedFile file;
+    struct stat status {};
+    if (::fstat(options.descriptor, &status) == 0 && S_ISREG(status.st_mode)) {
+        const std::string self = fmt::format("/proc/self/fd/{}", options.descriptor);
+        file = OwnedFile(::open(self.c_str(), O_RDWR | O_CLOEXEC));
+    }
+    if (!file) fail(Attach::failed, options.name, "the descriptor that was handed down is no segment's");
+    return file;
+}
+
+}  // namespace
 
 SegmentFile SegmentFile::open(const SegmentOptions& options) {
     check_name(options.name);
     check_size(options);
-    const std::optional<gid_t> group = group_of(options);  // before anything is made
+    const std::optional<gid_t> group = group_id(options);  // before anything is made
     const Nanos until = now() + options.wait_max;
     for (;;) {
-        auto impl = std::make_unique<Impl>();
-        impl->name = options.name;
-        impl->writable = true;
-        impl->adopt(find_or_make_object(options));
-        step(CreationStep::opened);
-        const Nanos left = until > now() ? until - now() : Nanos(0);
-        if (!lock_byte(impl->fd(), kLockCreation, left)) {
-            fail(Attach::not_ready, options.name,
-                 fmt::format("its creator is still at work after {} ms",
-                             options.wait_max / std::chrono::milliseconds(1)));
+        OwnedFile file = options.descriptor >= 0 ? handed_down(options) : find_or_make(options.name);
+        // Removed while we waited: then this file has no name any more, and the next round makes one.
+        auto impl = open_file(options, std::move(file), group, until);
+        if (impl) return SegmentFile(std::move(impl));
+        if (now() >= until) {
+            fail(Attach::not_ready, options.name, "its name is removed again and again");
         }
-        step(CreationStep::locked);
-        // Removed while we waited: then this file has no name any more, and the next round makes
-        // one.
-        if (!still_named(options.name, impl->object) && now() < until) continue;
-
-        HeaderCopy header = read_header(options.name, impl->fd());
-        const bool fresh = half_made(header);
-        if (!fresh) check_header(options.name, header);
-        const std::uint64_t size = fresh ? options.size_bytes : header.size_bytes();
-        if (fresh) {
-            check_unused(options.name, impl->fd());
-            set_access(options.name, impl->fd(), group);
-            allocate(options, impl->fd());
-            step(CreationStep::sized);
-        }
-        impl->region = map(options.name, impl->object, ipc::read_write, size);
-        impl->geometry = geometry_of(size);
-        if (fresh) {
-            step(CreationStep::mapped);
-            // A file that has just been allocated is zero; one that was taken over may not be.
-            if (header.file_bytes != 0) std::memset(impl->region.get_address(), 0, size);
-            step(CreationStep::cleared);
-            describe(*static_cast<Header*>(impl->region.get_address()), size);
-        }
-        unlock_byte(impl->fd(), kLockCreation);
-        return SegmentFile(std::move(impl));
     }
 }
 
@@ -404,11 +375,10 @@ SegmentFile SegmentFile::attach(std::string_view name, Segment::Access access) {
     auto impl = std::make_unique<Impl>();
     impl->name = std::string(name);
     impl->writable = access == Segment::Access::write;
-    const ipc::mode_t mode = impl->writable ? ipc::read_write : ipc::read_only;
-    auto found = find_object(name, mode);
-    if (!found)
+    impl->locks = open_named(name, impl->writable);
+    if (!impl->locks)
         fail(Attach::not_there, name, "there is none; it appears when the first program opens it");
-    impl->adopt(std::move(*found));
+    if (!drop_in_children(impl->locks.number())) fail(Attach::failed, name, "out of memory");
 
     // A creator needs milliseconds; a reader gives it a moment and then says what it has met.
     const Nanos until = now() + std::chrono::milliseconds(500);
@@ -425,8 +395,8 @@ SegmentFile SegmentFile::attach(std::string_view name, Segment::Access access) {
         ::nanosleep(&pause, nullptr);
         header = read_header(name, impl->fd());
     }
-    check_header(name, header);
-    impl->region = map(name, impl->object, mode, header.size_bytes());
+    check_header(name, impl->fd(), header);
+    impl->region = map(name, impl->locks, impl->writable, header.size_bytes());
     // ORDER(ready): acquire; pairs with the release in describe().
     if (static_cast<const Header*>(impl->region.get_address())
             ->ready.load(std::memory_order_acquire) != kReady) {
@@ -438,8 +408,9 @@ SegmentFile SegmentFile::attach(std::string_view name, Segment::Access access) {
 
 bool SegmentFile::remove(std::string_view name) {
     check_name(name);
-    if (!find_object(name, ipc::read_only)) return false;
-    return ipc::shared_memory_object::remove(std::string(name).c_str());
+    if (::unlink(path_of(name).c_str()) == 0) return true;
+    if (errno == ENOENT) return false;
+    fail_errno(name, "unlink", errno);
 }
 
 }  // namespace weir::shm

@@ -17,8 +17,12 @@
 
 #include "shm/layout.hpp"
 #include "shm/segment.hpp"
+#include "shm/shm_file.hpp"
 
 namespace weir::shm {
+
+/// Within this time of losing its name a segment is left by all its users that are not stopped (move.hpp).
+inline constexpr Nanos kMoveMax = std::chrono::milliseconds(1500);
 
 /// An open and mapped segment.
 class SegmentFile {
@@ -34,15 +38,22 @@ class SegmentFile {
 
     std::byte* data() const noexcept;
     const Geometry& geometry() const noexcept;
-    /// For locks and sizes; not the opening that the mapping was made from.
+    /// For locks and sizes; not the opening that the mapping was made from. -1 if the application has closed
+    /// it, or made another file of its number (asked each time): nothing is locked by it then.
     int fd() const noexcept;
+    /// Opens it again by its name after that; false if the name does not lead to it any more. Locks are lost.
+    bool reopen() noexcept;
+    FileIdentity identity() const noexcept;
+    /// Whether the name still leads to this file.
+    bool named() const noexcept;
     bool writable() const noexcept;
 
     /// Whether the file is still as long as it was: somebody may have truncated it under our map.
     bool whole() const noexcept;
 
+    struct Impl;  ///< segment_file.cpp
+
  private:
-    struct Impl;
     explicit SegmentFile(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };

@@ -40,12 +40,9 @@ SegmentImpl::SegmentImpl(SegmentFile file, std::string name, Nanos wait_max)
     tables_[3] = view_of(data, g, Table::counters, sizeof(CounterRecord),
                          offsetof(CounterRecord, identity), NameKey::kWordsMax);
     tables_[4] = view_of(data, g, Table::lines, g.line_stride, offsetof(LineRecord, identity), 29);
-    drop_in_children(file_.fd());
 }
 
-SegmentImpl::~SegmentImpl() {
-    keep_in_children(file_.fd());
-}
+SegmentImpl::~SegmentImpl() = default;
 
 ParticipantRecord& SegmentImpl::participant(std::uint32_t slot) const noexcept {
     return reinterpret_cast<ParticipantRecord*>(file_.data() + geometry().participants_at)[slot];

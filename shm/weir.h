@@ -66,7 +66,9 @@ typedef enum weir_status {
     WEIR_ERR_FULL = -12,        /* no room for another limiter, gauge or actor */
     WEIR_ERR_MEMORY = -13,      /* this process is out of memory */
     WEIR_ERR_FORKED = -14,      /* opened by the parent process; the child must open its own */
-    WEIR_ERR_SYSTEM = -15       /* another error of the system; the message has it */
+    WEIR_ERR_SYSTEM = -15,      /* another error of the system; the message has it */
+    WEIR_ERR_BOOT_UNKNOWN = -16, /* the boot id cannot be read, and the file may be of an earlier boot */
+    WEIR_ERR_NOT_A_FILE = -17    /* a directory, a pipe, a device or a symbolic link bears the name */
 } weir_status;
 
 /* What a limiter counts; part of its identity. */

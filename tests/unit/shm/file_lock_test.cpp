@@ -3,11 +3,15 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <deque>
+#include <memory>
 #include <string>
 
 using namespace weir::shm;
@@ -144,13 +148,70 @@ TEST_CASE("a child lets go of what was marked, so that a lock dies with its pare
     keep_in_children(marked.fd());
 }
 
-TEST_CASE("the list of what children let go of has an end, and room again afterwards") {
-    constexpr int kFirst = 100'000;  // numbers of no open files
-    int count = 0;
-    while (count < 1000 && drop_in_children(kFirst + count)) ++count;
-    CHECK(count > 200);
-    CHECK(count <= 256);
-    for (int i = 0; i < count; ++i) keep_in_children(kFirst + i);
-    CHECK(drop_in_children(kFirst));
-    keep_in_children(kFirst);
+TEST_CASE("every opening's locks are let go of in children, however many there are") {
+    constexpr int kOpenings = 600;
+    Opened first;
+    std::deque<Opened> many;
+    for (int i = 0; i < kOpenings; ++i) {
+        many.emplace_back(first, O_RDWR);
+        REQUIRE(drop_in_children(many.back().fd()));
+        REQUIRE(try_lock_byte(many.back().fd(), i));
+    }
+    int ready[2];
+    REQUIRE(::pipe(ready) == 0);
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        if (::write(ready[1], "x", 1) != 1) ::_exit(1);
+        for (;;) ::pause();
+    }
+    char byte = 0;
+    REQUIRE(::read(ready[0], &byte, 1) == 1);
+    for (auto& opened : many) {
+        keep_in_children(opened.fd());
+        opened.close();
+    }
+    int still_locked = 0;  // by the child, which lives
+    for (int i = 0; i < kOpenings; ++i) still_locked += locked_by_another(first.fd(), i) ? 1 : 0;
+    CHECK(still_locked == 0);
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ::close(ready[0]);
+    ::close(ready[1]);
+}
+
+TEST_CASE("what is not open cannot be let go of") {
+    CHECK_FALSE(drop_in_children(-1));
+    CHECK_FALSE(drop_in_children(100'000));
+}
+
+TEST_CASE("a child leaves the application's file alone that has taken the number of a closed one") {
+    Opened observer;
+    auto marked = std::make_unique<Opened>(observer, O_RDWR);
+    const int number = marked->fd();
+    REQUIRE(drop_in_children(number));
+    const int theirs = ::memfd_create("weir-file-lock-theirs", MFD_CLOEXEC);
+    REQUIRE(theirs >= 0);
+    REQUIRE(::dup2(theirs, number) == number);  // as if it had been closed and reused
+    CHECK(in_child([&] {
+              struct stat before {};
+              struct stat after {};
+              if (::fstat(theirs, &before) != 0 || ::fstat(number, &after) != 0) return 1;
+              return before.st_ino == after.st_ino ? 0 : 1;
+          }) == 0);
+    keep_in_children(number);
+    ::close(theirs);
+}
+
+TEST_CASE("a child has another number, also one that no fork handler saw") {
+    const std::uint32_t mine = fork_count();
+    CHECK(mine != 0);
+    CHECK(fork_count() == mine);
+    // clone without the C library: no handler runs.
+    const long child = ::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+    REQUIRE(child >= 0);
+    if (child == 0) ::_exit(fork_count() != mine && fork_count() == fork_count() ? 0 : 1);
+    int status = 0;
+    REQUIRE(::waitpid(static_cast<pid_t>(child), &status, 0) == child);
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }

@@ -217,6 +217,8 @@ TEST_CASE("another layout is refused with both versions") {
     CHECK(reason_of([&] { Segment::open(scratch.options()); }, &message) == Attach::other_layout);
     CHECK(message.find("1234567890abcdef") != std::string::npos);
     CHECK(message.find("weir-inspect remove") != std::string::npos);
+    CHECK(message.find("stop all programs") != std::string::npos);
+    CHECK(message.find("twice") != std::string::npos);
     CHECK(reason_of([&] { Segment::attach(scratch.name); }) == Attach::other_layout);
 }
 
@@ -227,8 +229,17 @@ TEST_CASE("another boot and another time namespace are refused") {
     std::ifstream file(scratch.path(), std::ios::binary);
     file.seekg(offsetof(Header, boot_id));
     file.read(reinterpret_cast<char*>(&boot), sizeof boot);
+    std::uint64_t second = 0;
+    file.read(reinterpret_cast<char*>(&second), sizeof second);
     write_word(scratch.path(), offsetof(Header, boot_id), boot ^ 1);
-    CHECK(reason_of([&] { Segment::open(scratch.options()); }) == Attach::other_boot);
+    std::string message;
+    CHECK(reason_of([&] { Segment::open(scratch.options()); }, &message) == Attach::other_boot);
+    CHECK(message.find("another /proc") != std::string::npos);
+    // Of a file in memory nobody needs the boot id: it cannot be from before the boot.
+    write_word(scratch.path(), offsetof(Header, boot_id), 0);
+    write_word(scratch.path(), offsetof(Header, boot_id) + 8, 0);
+    CHECK(reason_of([&] { Segment::open(scratch.options()); }) == Attach::attached);
+    write_word(scratch.path(), offsetof(Header, boot_id) + 8, second);
     write_word(scratch.path(), offsetof(Header, boot_id), boot);
     write_word(scratch.path(), offsetof(Header, clock_id), 1);
     CHECK(reason_of([&] { Segment::open(scratch.options()); }) == Attach::other_clock);
