@@ -193,10 +193,11 @@ class Admitter {
 
 Admission Participant::admit(const Demand& demand, Nanos now) noexcept {
     Admission admission;  // the only thing returned, so that it is made where the caller wants it
-    if (!impl_ || !impl_->usable() || too_many(demand)) {
+    ParticipantImpl* const me = current();
+    if (me == nullptr || too_many(demand)) {
         admission.refusal.reason = Refused::corrupt;
     } else {
-        Admitter(*impl_, demand, now, admission).run();
+        Admitter(*me, demand, now, admission).run();
     }
     return admission;
 }

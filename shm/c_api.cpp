@@ -21,7 +21,7 @@ namespace shm = weir::shm;
 /// An open segment.
 struct weir_segment {
     shm::Segment segment;
-    shm::SegmentImpl& impl;  // of `segment`
+    std::shared_ptr<shm::SegmentImpl> first;  // that was opened: others may have followed since
 };
 
 /// One participant and its tickets. A ticket's number is its place in `tickets` + 1, with the
@@ -33,7 +33,7 @@ struct weir_actor {
         std::uint8_t charges_count = 0;
     };
 
-    std::shared_ptr<shm::SegmentImpl> impl;
+    std::shared_ptr<shm::SegmentImpl> first;  // as the segment's
     std::deque<Place> tickets;
     std::vector<std::uint32_t> free_places;
     shm::Participant me;
@@ -125,13 +125,20 @@ int null_pointer() noexcept {
     return failed(WEIR_ERR_ARGUMENT, "a pointer is null that must not be");
 }
 
+/// The segment that counts now, of those that followed one another under a name.
+shm::SegmentImpl& latest(const shm::SegmentImpl& first) noexcept {
+    auto* at = const_cast<shm::SegmentImpl*>(&first);
+    while (shm::SegmentImpl* next = at->next()) at = next;
+    return *at;
+}
+
 /// WEIR_OK unless this process is a child of the one that opened the segment, or the segment's file was found
 /// truncated: then nothing of it may be touched any more.
-int check_usable(const shm::SegmentImpl& impl) noexcept {
+int check_usable(const shm::SegmentImpl& first) noexcept {
+    const shm::SegmentImpl& impl = latest(first);
     if (!impl.ours()) {
         return failed(WEIR_ERR_FORKED,
-                      "opened by the parent process; after fork() the child must open and join for "
-                      "itself");
+                      "opened by the parent process; after fork() the child must open and join for itself");
     }
     return impl.broken() ? WEIR_CORRUPT : WEIR_OK;
 }
@@ -149,29 +156,32 @@ std::uint64_t packed(const shm::SegmentImpl& impl, std::uint64_t kind, std::size
     return record | kind << 32 | tag_of(impl) << 48;
 }
 
-/// The record that a handle names in this segment, if it can name one at all.
-std::optional<std::uint32_t> record_of(const shm::SegmentImpl& impl, std::uint64_t word,
-                                       std::uint64_t kind, shm::Table table) noexcept {
+/// The record that a handle names in this segment, or in one that was left for it, if it can name one at all.
+struct Named {
+    const shm::SegmentImpl* segment;
+    std::uint32_t record;
+};
+std::optional<Named> record_of(const shm::SegmentImpl& first, std::uint64_t word, std::uint64_t kind,
+                               shm::Table table) noexcept {
     const std::uint64_t record = word & 0xffff'ffff;
-    if (word != packed(impl, kind, record) || record >= impl.table(table).count) {
-        failed(WEIR_ERR_ARGUMENT, "a handle names nothing in this segment");
-        return std::nullopt;
+    for (const shm::SegmentImpl* impl = &first; impl != nullptr; impl = impl->next()) {
+        if (impl->broken() || word != packed(*impl, kind, record)) continue;
+        if (record < impl->table(table).count) return Named{impl, static_cast<std::uint32_t>(record)};
     }
-    return static_cast<std::uint32_t>(record);
+    failed(WEIR_ERR_ARGUMENT, "a handle names nothing in this segment");
+    return {};
 }
 
-std::optional<shm::Limiter> limiter_of(const shm::SegmentImpl& impl,
-                                       const weir_limiter_t& handle) noexcept {
-    const auto record = record_of(impl, handle.word[0], kLimiterKind, shm::Table::windows);
-    if (!record) return std::nullopt;
-    return shm::Limiter{&impl.window(*record), handle.word[1]};
+std::optional<shm::Limiter> limiter_of(const shm::SegmentImpl& impl, const weir_limiter_t& handle) noexcept {
+    const auto named = record_of(impl, handle.word[0], kLimiterKind, shm::Table::windows);
+    if (!named) return {};
+    return shm::Limiter{&named->segment->window(named->record), handle.word[1]};
 }
 
-std::optional<shm::Gauge> gauge_of(const shm::SegmentImpl& impl,
-                                   const weir_gauge_t& handle) noexcept {
-    const auto record = record_of(impl, handle.word[0], kGaugeKind, shm::Table::gauges);
-    if (!record) return std::nullopt;
-    return shm::Gauge{&impl.gauge(*record), handle.word[1]};
+std::optional<shm::Gauge> gauge_of(const shm::SegmentImpl& impl, const weir_gauge_t& handle) noexcept {
+    const auto named = record_of(impl, handle.word[0], kGaugeKind, shm::Table::gauges);
+    if (!named) return std::nullopt;
+    return shm::Gauge{&named->segment->gauge(named->record), handle.word[1]};
 }
 
 /// A demand read from the caller's arrays.
@@ -271,8 +281,7 @@ shm::SegmentOptions options_of(const char* name, const weir_options_t* options) 
     return result;
 }
 
-shm::LimiterName limiter_name(const char* scope, const char* name, int unit,
-                              std::uint64_t window_ms) {
+shm::LimiterName limiter_name(const char* scope, const char* name, int unit, std::uint64_t window_ms) {
     if (unit < WEIR_REQUESTS || unit > WEIR_OUTPUT_TOKENS) {
         throw std::invalid_argument("unit: unknown");
     }
@@ -299,8 +308,8 @@ int weir_open(const char* name, const weir_options_t* options, weir_segment_t** 
     *segment = nullptr;
     return guarded([&] {
         shm::Segment opened = shm::Segment::open(options_of(name, options));
-        shm::SegmentImpl& impl = *shm::SegmentAccess::impl(opened);
-        *segment = new weir_segment{std::move(opened), impl};
+        auto impl = shm::SegmentAccess::impl(opened);
+        *segment = new weir_segment{std::move(opened), std::move(impl)};
         return WEIR_OK;
     });
 }
@@ -320,10 +329,10 @@ int weir_remove(const char* name) {
 int weir_join(weir_segment_t* segment, const char* role, weir_actor_t** actor) {
     if (segment == nullptr || role == nullptr || actor == nullptr) return null_pointer();
     *actor = nullptr;
-    if (const int status = check_usable(segment->impl)) return status;
+    if (const int status = check_usable(*segment->first)) return status;
     return guarded([&] {
         auto made = std::make_unique<weir_actor>();
-        made->impl = shm::SegmentAccess::impl(segment->segment);
+        made->first = segment->first;
         made->me = segment->segment.join(role);
         *actor = made.release();
         return WEIR_OK;
@@ -336,34 +345,30 @@ void weir_leave(weir_actor_t* actor) {
 
 int weir_limiter(weir_segment_t* segment, const char* scope, const char* name, int unit,
                  uint64_t window_ms, uint64_t limit, weir_limiter_t* limiter) {
-    if (segment == nullptr || scope == nullptr || name == nullptr || limiter == nullptr) {
-        return null_pointer();
-    }
+    if (!segment || !scope || !name || !limiter) return null_pointer();
     *limiter = {};
-    if (const int status = check_usable(segment->impl)) return status;
+    if (const int status = check_usable(*segment->first)) return status;
     return guarded([&] {
         const shm::Limiter made =
             segment->segment.common_limiter(limiter_name(scope, name, unit, window_ms), limit);
-        *limiter = {{packed(segment->impl, kLimiterKind, segment->impl.index_of(*made.record)),
-                     made.generation}};
+        const shm::SegmentImpl& impl = latest(*segment->first);
+        *limiter = {{packed(impl, kLimiterKind, impl.index_of(*made.record)), made.generation}};
         return WEIR_OK;
     });
 }
 
 int weir_gauge(weir_segment_t* segment, const char* scope, const char* name, uint64_t max,
                weir_gauge_t* gauge) {
-    if (segment == nullptr || scope == nullptr || name == nullptr || gauge == nullptr) {
-        return null_pointer();
-    }
+    if (!segment || !scope || !name || !gauge) return null_pointer();
     *gauge = {};
-    if (const int status = check_usable(segment->impl)) return status;
+    if (const int status = check_usable(*segment->first)) return status;
     return guarded([&] {
         const shm::Gauge made = segment->segment.common_gauge(scope, name, max);
-        const auto offset = reinterpret_cast<const std::byte*>(made.record) -
-                            segment->impl.table(shm::Table::gauges).records;
-        const auto record =
-            static_cast<std::uint64_t>(offset) / segment->impl.geometry().gauge_stride;
-        *gauge = {{packed(segment->impl, kGaugeKind, record), made.generation}};
+        const shm::SegmentImpl& impl = latest(*segment->first);
+        const auto offset =
+            reinterpret_cast<const std::byte*>(made.record) - impl.table(shm::Table::gauges).records;
+        const auto record = static_cast<std::uint64_t>(offset) / impl.geometry().gauge_stride;
+        *gauge = {{packed(impl, kGaugeKind, record), made.generation}};
         return WEIR_OK;
     });
 }
@@ -377,9 +382,9 @@ int weir_admit(weir_actor_t* actor, const weir_charge_t* charges, size_t charges
                size_t* refused_by) {
     if (actor == nullptr || ticket == nullptr) return null_pointer();
     *ticket = 0;
-    if (const int status = check_usable(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->first)) return status;
     DemandCopy copy;
-    if (const int status = copy.read(*actor->impl, charges, charges_count, holds, holds_count)) {
+    if (const int status = copy.read(*actor->first, charges, charges_count, holds, holds_count)) {
         return status;
     }
     return guarded([&]() -> int {
@@ -405,9 +410,9 @@ int weir_retry_after(weir_actor_t* actor, const weir_charge_t* charges, size_t c
                      const weir_gauge_t* holds, size_t holds_count, uint64_t* nanoseconds) {
     if (actor == nullptr || nanoseconds == nullptr) return null_pointer();
     *nanoseconds = 0;
-    if (const int status = check_usable(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->first)) return status;
     DemandCopy copy;
-    if (const int status = copy.read(*actor->impl, charges, charges_count, holds, holds_count)) {
+    if (const int status = copy.read(*actor->first, charges, charges_count, holds, holds_count)) {
         return status;
     }
     const shm::Nanos now = shm::now();
@@ -419,7 +424,7 @@ int weir_retry_after(weir_actor_t* actor, const weir_charge_t* charges, size_t c
 
 int weir_settle(weir_actor_t* actor, weir_ticket_t ticket, size_t index, uint64_t actual) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_usable(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->first)) return status;
     weir_actor::Place* place = place_of(actor, ticket);
     if (place == nullptr) return WEIR_ERR_TICKET;
     if (index >= place->charges_count) {
@@ -431,7 +436,7 @@ int weir_settle(weir_actor_t* actor, weir_ticket_t ticket, size_t index, uint64_
 
 int weir_cancel(weir_actor_t* actor, weir_ticket_t ticket) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_usable(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->first)) return status;
     weir_actor::Place* place = place_of(actor, ticket);
     if (place == nullptr) return WEIR_ERR_TICKET;
     place->ticket.cancel(shm::now());
@@ -441,7 +446,7 @@ int weir_cancel(weir_actor_t* actor, weir_ticket_t ticket) {
 
 int weir_ticket_close(weir_actor_t* actor, weir_ticket_t ticket) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_usable(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->first)) return status;
     weir_actor::Place* place = place_of(actor, ticket);
     if (place == nullptr) return WEIR_ERR_TICKET;
     close_place(actor, *place, ticket);
@@ -450,8 +455,8 @@ int weir_ticket_close(weir_actor_t* actor, weir_ticket_t ticket) {
 
 int weir_add(weir_actor_t* actor, weir_limiter_t limiter, uint64_t units) {
     if (actor == nullptr) return null_pointer();
-    if (const int status = check_usable(*actor->impl)) return status;
-    const auto found = limiter_of(*actor->impl, limiter);
+    if (const int status = check_usable(*actor->first)) return status;
+    const auto found = limiter_of(*actor->first, limiter);
     if (!found) return WEIR_ERR_ARGUMENT;
     const shm::Nanos now = shm::now();
     const shm::Units charged = actor->me.charge(*found, units, now);
@@ -461,21 +466,20 @@ int weir_add(weir_actor_t* actor, weir_limiter_t limiter, uint64_t units) {
 int weir_look(weir_segment_t* segment, weir_limiter_t limiter, weir_usage_t* usage) {
     if (segment == nullptr || usage == nullptr) return null_pointer();
     *usage = {};
-    if (const int status = check_usable(segment->impl)) return status;
-    const auto found = limiter_of(segment->impl, limiter);
+    if (const int status = check_usable(*segment->first)) return status;
+    const auto found = limiter_of(*segment->first, limiter);
     if (!found) return WEIR_ERR_ARGUMENT;
     const shm::LimiterUsage seen = shm::Participant().usage(*found, shm::now());
     if (seen.limit == 0) return gone_or_garbage(*found);
-    *usage = {seen.limit, seen.used, seen.remaining,
-              static_cast<std::uint64_t>(seen.resets_in.count())};
+    *usage = {seen.limit, seen.used, seen.remaining, static_cast<std::uint64_t>(seen.resets_in.count())};
     return WEIR_OK;
 }
 
 int weir_in_flight(weir_segment_t* segment, weir_gauge_t gauge, uint64_t* count) {
     if (segment == nullptr || count == nullptr) return null_pointer();
     *count = 0;
-    if (const int status = check_usable(segment->impl)) return status;
-    const auto found = gauge_of(segment->impl, gauge);
+    if (const int status = check_usable(*segment->first)) return status;
+    const auto found = gauge_of(*segment->first, gauge);
     if (!found) return WEIR_ERR_ARGUMENT;
     *count = shm::Participant().in_flight(*found);
     return WEIR_OK;
@@ -484,7 +488,7 @@ int weir_in_flight(weir_segment_t* segment, weir_gauge_t gauge, uint64_t* count)
 int weir_reap(weir_actor_t* actor, unsigned* died) {
     if (actor == nullptr) return null_pointer();
     if (died != nullptr) *died = 0;
-    if (const int status = check_usable(*actor->impl)) return status;
+    if (const int status = check_usable(*actor->first)) return status;
     const unsigned count = actor->me.reap(shm::now());
     if (died != nullptr) *died = count;
     return WEIR_OK;

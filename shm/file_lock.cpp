@@ -27,6 +27,7 @@ struct flock byte_range(short type, std::int64_t byte) noexcept {
 /// A descriptor that children let go of. Places are never freed: a child may be reading them.
 struct Dropped {
     std::atomic<int> holds{-1};  // the descriptor; -1: a free place
+    std::atomic<std::uint64_t> claimed_as{0};
     std::atomic<std::uint64_t> device{0};
     std::atomic<std::uint64_t> inode{0};
     Dropped* next = nullptr;  // older ones
@@ -128,24 +129,39 @@ bool locked_by_another(int fd, std::int64_t byte, std::int64_t count) noexcept {
     return range.l_type != F_UNLCK;
 }
 
-bool drop_in_children(int fd) noexcept {
+std::uint64_t drop_in_children(int fd) noexcept {
     static const int registered = ::pthread_atfork(nullptr, nullptr, &after_fork_in_child);
-    if (registered != 0) return false;
+    if (registered != 0) return 0;
     struct stat status {};
-    if (::fstat(fd, &status) != 0) return false;
-    keep_in_children(fd);  // whatever had this number before is closed
+    static std::atomic<std::uint64_t> last_claim{0};
+    if (::fstat(fd, &status) != 0) return 0;
+    keep_in_children(fd, 0);  // whatever had this number before is closed
     Dropped* place = free_place();
-    if (place == nullptr) return false;
+    if (place == nullptr) return 0;
+    // ORDER(dropped): distinct numbers, before `holds`
+    const std::uint64_t claim = last_claim.fetch_add(1, std::memory_order_relaxed) + 1;
+    place->claimed_as.store(claim, std::memory_order_relaxed);
     place->device.store(status.st_dev, std::memory_order_relaxed);  // ORDER(dropped): before `fd`
     place->inode.store(status.st_ino, std::memory_order_relaxed);   // ORDER(dropped): likewise
     // ORDER(dropped): pairs with the exchange in the child, through fork.
     place->holds.store(fd, std::memory_order_release);
-    return true;
+    return claim;
 }
 
-void keep_in_children(int fd) noexcept {
+bool still_claimed(int fd, std::uint64_t claim) noexcept {
+    // ORDER(dropped): acquire; the claim is the one that came with the number
+    for (Dropped* place = all_dropped.load(std::memory_order_acquire); place; place = place->next) {
+        if (place->holds.load(std::memory_order_acquire) != fd) continue;            // ORDER(dropped)
+        if (place->claimed_as.load(std::memory_order_relaxed) == claim) return true;  // ORDER(dropped)
+    }
+    return false;
+}
+
+void keep_in_children(int fd, std::uint64_t claim) noexcept {
     // ORDER(dropped): as in drop_in_children.
     for (Dropped* place = all_dropped.load(std::memory_order_acquire); place; place = place->next) {
+        // ORDER(dropped): with the number that it came with
+        if (claim != 0 && place->claimed_as.load(std::memory_order_relaxed) != claim) continue;
         int wanted = fd;
         if (place->holds.compare_exchange_strong(
                 wanted, -1, std::memory_order_release,

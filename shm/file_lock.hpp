@@ -54,13 +54,17 @@ inline std::uint32_t fork_count() noexcept {
     return number != 0 ? number : detail::mark_process();
 }
 
-/// Has the child of a later fork() let go of `fd`, so that the locks of a parent that dies do not
-/// live on in it. The number stays valid in the child, open on /dev/null; a number that is another file by
-/// then is left alone. Any number of descriptors. False if `fd` is not open, or memory is short: then the
-/// descriptor must not be relied on.
-bool drop_in_children(int fd) noexcept;
+/// Has the child of a later fork() let go of `fd`, so that the locks of a parent that dies do not live on in
+/// it. The number stays valid in the child, open on /dev/null; a number that is another file by then is left
+/// alone. Any number of descriptors. Returns a claim on the number; 0 if `fd` is not open, or memory is
+/// short: then the descriptor must not be relied on.
+std::uint64_t drop_in_children(int fd) noexcept;
 
-/// Undoes drop_in_children, before `fd` is closed.
-void keep_in_children(int fd) noexcept;
+/// Whether nobody else has claimed the number since: then the claimant's file was closed under it. Not in a
+/// child, either.
+bool still_claimed(int fd, std::uint64_t claim) noexcept;
+
+/// Undoes drop_in_children, before `fd` is closed. `claim` 0: whoever has claimed it.
+void keep_in_children(int fd, std::uint64_t claim) noexcept;
 
 }  // namespace weir::shm

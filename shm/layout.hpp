@@ -32,7 +32,7 @@
 namespace weir::shm {
 
 /// Raised by hand when the meaning of bytes changes without their sizes or offsets changing.
-inline constexpr std::uint64_t kLayoutVersion = 6;
+inline constexpr std::uint64_t kLayoutVersion = 7;
 
 /// "WEIRSEG1" as a little-endian word.
 inline constexpr std::uint64_t kMagic = 0x3147'4553'5249'4557;
@@ -121,6 +121,7 @@ struct Header {
     Word lease_grants;       // counts raised leases
     Word lease_changes;      // counts limits that became shared, or ceased to be
     Word host;               // this host's number among its peers
+    Word successor;          // inode of the segment that this one is left for; 0: none (move.hpp)
     WaitingRecord waiting;
     LeaseContactRecord contact;
 };
@@ -353,6 +354,7 @@ constexpr std::uint64_t layout_fingerprint() noexcept {
         offsetof(ParticipantRecord, own),
         offsetof(ParticipantRecord, bell),
         offsetof(Header, waiting),
+        offsetof(Header, successor),
         sizeof(LineRecord),
         offsetof(LineRecord, identity),
         sizeof(RingRecord),

@@ -94,7 +94,7 @@ LimiterUsage usage_of(const WindowRecord& record, Nanos now, bool resets) noexce
 }
 
 bool Participant::would_admit(const Demand& demand, Nanos now) const noexcept {
-    if (!impl_ || !impl_->usable() || too_many(demand)) return false;
+    if (current() == nullptr || too_many(demand)) return false;
     now = decided_at(demand, now);
     for (std::size_t i = 0; i < demand.charges.size(); ++i) {
         if (!passes(merged(demand.charges, i), now)) return false;
@@ -103,7 +103,7 @@ bool Participant::would_admit(const Demand& demand, Nanos now) const noexcept {
 }
 
 std::optional<Nanos> Participant::earliest(const Demand& demand, Nanos now) const noexcept {
-    if (!impl_ || !impl_->usable() || too_many(demand)) return std::nullopt;
+    if (current() == nullptr || too_many(demand)) return std::nullopt;
     if (!std::all_of(demand.holds.begin(), demand.holds.end(), has_room)) return std::nullopt;
     const Nanos asked_at = now;
     now = decided_at(demand, now);

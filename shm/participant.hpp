@@ -75,6 +75,7 @@ class Participant {
 
  private:
     bool readable() const noexcept;
+    ParticipantImpl* current() const noexcept;
     friend class Segment;
     friend class Lines;
     explicit Participant(std::unique_ptr<ParticipantImpl> impl) noexcept;

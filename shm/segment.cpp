@@ -175,14 +175,43 @@ Segment::Segment(Segment&&) noexcept = default;
 Segment& Segment::operator=(Segment&&) noexcept = default;
 Segment::~Segment() = default;
 
+SegmentImpl* CurrentSegment::get() const noexcept {
+    SegmentImpl* at = first_.get();
+    while (SegmentImpl* next = at->next()) at = next;
+    return at;
+}
+
+unsigned CurrentSegment::moves() const noexcept {
+    unsigned count = 0;
+    for (SegmentImpl* at = first_.get()->next(); at != nullptr; at = at->next()) ++count;
+    return count;
+}
+
 Segment Segment::open(const SegmentOptions& options) {
-    return Segment(
-        std::make_shared<SegmentImpl>(SegmentFile::open(options), options.name, options.wait_max));
+    SegmentOptions kept = options;
+    kept.descriptor = -1;  // the caller's
+    Segment segment(std::make_shared<SegmentImpl>(SegmentFile::open(options), kept, true));
+    if (options.descriptor >= 0) segment.tend(now());
+    return segment;
 }
 
 Segment Segment::attach(std::string_view name, Access access) {
-    return Segment(
-        std::make_shared<SegmentImpl>(SegmentFile::attach(name, access), std::string(name), Nanos(0)));
+    SegmentOptions options;
+    options.name = name;
+    options.wait_max = Nanos(0);
+    return Segment(std::make_shared<SegmentImpl>(SegmentFile::attach(name, access), options, false));
+}
+
+void Segment::tend(Nanos now) noexcept {
+    if (impl_->look_whole()) impl_->tend(now);
+}
+
+std::string Segment::trouble() const {
+    return impl_->trouble();
+}
+
+int Segment::open_descriptor() const noexcept {
+    return impl_->file().open_descriptor();
 }
 
 bool Segment::remove(std::string_view name) {
@@ -196,27 +225,35 @@ const std::string& Segment::name() const noexcept {
 Participant Segment::join(std::string_view role) {
     impl_->check_writable();
     impl_->check_whole();
+    impl_->tend(now());
+    return Participant(join_segment(impl_->shared_from_this(), role));
+}
+
+std::unique_ptr<ParticipantImpl> join_segment(const std::shared_ptr<SegmentImpl>& impl,
+                                              std::string_view role) {
     auto me = std::make_unique<ParticipantImpl>();
-    const std::uint32_t slots = impl_->geometry().participants;
+    const std::uint32_t slots = impl->geometry().participants;
     for (int attempt = 0; attempt < 2; ++attempt) {
-        for (std::uint32_t slot = 0; attempt == 1 && slot < slots; ++slot) impl_->reap_slot(slot);
-        const DirectoryLock lock(*impl_);
+        for (std::uint32_t slot = 0; attempt == 1 && slot < slots; ++slot) impl->reap_slot(slot);
+        const DirectoryLock lock(*impl);
         for (std::uint32_t slot = 0; slot < slots; ++slot) {
-            if (!take_slot(*impl_, slot, role)) continue;
-            me->segment = impl_;
+            if (!take_slot(*impl, slot, role)) continue;
+            me->segment = impl;
             me->slot = slot;
             me->born = fork_count();
-            me->record = &impl_->participant(slot);
-            me->ring =
-                RingWriter(impl_->ring(slot), impl_->geometry().ring_records, me->record->position);
-            return Participant(std::move(me));
+            me->record = &impl->participant(slot);
+            me->role = role;
+            me->life = me->record->life.load(std::memory_order_relaxed);  // ORDER(slot): ours alone
+            me->ring = RingWriter(impl->ring(slot), impl->geometry().ring_records, me->record->position);
+            return me;
         }
     }
-    throw DirectoryFull("segment '" + name() + "': all " + std::to_string(slots) +
+    throw DirectoryFull("segment '" + impl->name() + "': all " + std::to_string(slots) +
                         " participants' slots are taken; a larger segment_size has more");
 }
 
 Limiter Segment::find_limiter(const LimiterName& name, Units limit, Units full) {
+    impl_->tend(now());
     const TableView& table = impl_->table(Table::windows);
     WindowKeeper keeper(*impl_, name.window, limit, full);
     const Found found =
@@ -264,6 +301,7 @@ void Segment::set_limit(Limiter limiter, Units limit) noexcept {
 }
 
 Gauge Segment::find_gauge(std::string_view scope, std::string_view name, Units max, Units full) {
+    impl_->tend(now());
     const TableView& table = impl_->table(Table::gauges);
     GaugeKeeper keeper(*impl_, max, full);
     const Found found =

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "shm/clock.hpp"
@@ -87,6 +88,20 @@ struct ParticipantInfo {
     bool alive = false;  ///< false: it has died, and nobody has reaped it yet
 };
 
+/// The segment that a Segment stands for now: when its name is lost its users leave it for the one that bears
+/// the name (docs/design/segment.md), and this leads to that one.
+class CurrentSegment {
+ public:
+    explicit CurrentSegment(std::shared_ptr<SegmentImpl> first) noexcept : first_(std::move(first)) {}
+    SegmentImpl* operator->() const noexcept { return get(); }
+    SegmentImpl& operator*() const noexcept { return *get(); }
+    SegmentImpl* get() const noexcept;
+    unsigned moves() const noexcept;  ///< how often it was left
+
+ private:
+    std::shared_ptr<SegmentImpl> first_;
+};
+
 class Segment {
  public:
     /// Creates or attaches for reading and writing. A segment of an earlier boot or of a foreign
@@ -97,8 +112,8 @@ class Segment {
     enum class Access : std::uint8_t { read, write };
     static Segment attach(std::string_view name, Access access = Access::read);
 
-    /// Removes the name. Processes that have it open keep their (now private) counters. False if
-    /// not there.
+    /// Removes the name. Who has it open notices, and goes over to a new segment of that name with what it
+    /// has counted. False if not there.
     static bool remove(std::string_view name);
 
     Segment(Segment&&) noexcept;
@@ -106,6 +121,23 @@ class Segment {
     ~Segment();
 
     const std::string& name() const noexcept;
+
+    /// Housekeeping for a program without participants; Participant::reap() does it, too. Call it a few times
+    /// a second: it notices that the name was removed or leads to another segment, and then leaves this one
+    /// for that, with what is used.
+    void tend(Nanos now) noexcept;
+
+    /// How often this object has left a segment. When it has grown, every handle from before is refused as
+    /// evicted, and what was looked up is to be looked up again: health records, counters and lines, too.
+    unsigned moves() const noexcept { return impl_.moves(); }
+
+    /// Why it could not leave a segment that has lost its name; empty if there is no such trouble. Until it
+    /// is over this program counts apart from those that use the name.
+    std::string trouble() const;
+
+    /// Another opening of the segment's file, without locks, for a child to open it by (SegmentOptions). The
+    /// caller closes it. -1: the system gives none.
+    int open_descriptor() const noexcept;
 
     /// Takes a slot for one actor; `role` is shown by weir-inspect ("proxy:4000 worker 1"). Throws
     /// DirectoryFull when all slots are taken by the living.
@@ -173,7 +205,7 @@ class Segment {
     Limiter find_limiter(const LimiterName& name, Units limit, Units full);
     Gauge find_gauge(std::string_view scope, std::string_view name, Units max, Units full);
     explicit Segment(std::shared_ptr<SegmentImpl> impl);
-    std::shared_ptr<SegmentImpl> impl_;
+    CurrentSegment impl_;
     bool shared_ = false;
 };
 

@@ -31,15 +31,39 @@ struct SegmentFile::Impl {
     /// Locks get an opening of their own: a mapping keeps the opening that it was made from alive, and with
     /// it its locks, in every child that was forked and has not called exec.
     OwnedFile locks;
+    // Other threads may look while it is opened again: number + 1 and the claim on it, modulo 2^32.
+    Word number;
 
     Impl() = default;
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
     ~Impl() {
-        if (locks.fd() >= 0) keep_in_children(locks.number());
+        const int mine = fd();
+        keep_in_children(published(), claim());
+        if (mine < 0) locks.release();  // the number is another's by now
     }
 
-    int fd() const noexcept { return locks.fd(); }
+    /// -1 unless it still is the file.
+    int fd() const noexcept {
+        const int found = published();
+        return identity_of(found) == locks.identity() && still_claimed(found, claim()) ? found : -1;
+    }
+    int published() const noexcept {
+        // ORDER(reopened): acquire; the descriptor is open
+        return static_cast<int>(number.load(std::memory_order_acquire) & 0x7fff'ffff) - 1;
+    }
+    std::uint64_t claim() const noexcept {
+        return number.load(std::memory_order_acquire) >> 32;  // ORDER(reopened): as published
+    }
+    /// False: memory is short.
+    bool own(OwnedFile&& file) noexcept {
+        locks = std::move(file);
+        const std::uint64_t claimed = drop_in_children(locks.number());
+        const auto own = static_cast<std::uint64_t>(locks.number()) + 1;
+        // ORDER(reopened): release; see published
+        number.store(claimed << 32 | own, std::memory_order_release);
+        return claimed != 0;
+    }
 };
 
 namespace {
@@ -245,13 +269,25 @@ bool SegmentFile::writable() const noexcept {
 
 bool SegmentFile::whole() const noexcept {
     struct stat status {};
-    if (::fstat(impl_->locks.number(), &status) != 0) return true;  // closed under us: see Standing
-    if (FileIdentity{status.st_dev, status.st_ino} != identity()) return true;
+    if (::fstat(impl_->published(), &status) != 0) return true;  // the application has closed it: see reopen
+    if (fd() < 0) return true;
     return static_cast<std::uint64_t>(status.st_size) >= impl_->geometry.size_bytes;
 }
 
 FileIdentity SegmentFile::identity() const noexcept {
     return impl_->locks.identity();
+}
+
+int SegmentFile::open_descriptor() const noexcept {
+    try {
+        return open_again(impl_->name, impl_->locks, impl_->writable).release();
+    } catch (...) {
+        return -1;  // out of memory
+    }
+}
+
+void SegmentFile::leave_name() const noexcept {
+    unlock_byte(impl_->fd(), name_byte(impl_->name));
 }
 
 bool SegmentFile::named() const noexcept {
@@ -261,10 +297,10 @@ bool SegmentFile::named() const noexcept {
 bool SegmentFile::reopen() noexcept {
     if (impl_->fd() >= 0) return true;
     try {
-        impl_->locks.forget();  // the number may be the next file's
+        impl_->locks.release();  // the number may be the next file's
         OwnedFile again = open_named(impl_->name, impl_->writable);
-        if (!again || again.identity() != identity() || !drop_in_children(again.fd())) return false;
-        impl_->locks = std::move(again);
+        if (!again || again.identity() != identity()) return false;
+        if (!impl_->own(std::move(again))) return false;
         if (impl_->writable) share_byte(impl_->fd(), name_byte(impl_->name));
         return true;
     } catch (...) {
@@ -308,12 +344,12 @@ void await_users_without_name(const std::string& name, const FileIdentity& mine,
 
 /// One attempt to open `file`: null if it has lost its name meanwhile.
 std::unique_ptr<SegmentFile::Impl> open_file(const SegmentOptions& options, OwnedFile file,
-                                             std::optional<gid_t> group, Nanos until) {
+                                             std::optional<gid_t> group, Nanos until,
+                                             bool awaits_others) {
     auto impl = std::make_unique<SegmentFile::Impl>();
     impl->name = options.name;
     impl->writable = true;
-    impl->locks = std::move(file);
-    if (!drop_in_children(impl->locks.number())) fail(Attach::failed, options.name, "out of memory");
+    if (!impl->own(std::move(file))) fail(Attach::failed, options.name, "out of memory");
     step(CreationStep::opened);
     check_trust(options.name, impl->fd(), group);
     const Nanos left = until > now() ? until - now() : Nanos(0);
@@ -337,7 +373,7 @@ std::unique_ptr<SegmentFile::Impl> open_file(const SegmentOptions& options, Owne
     impl->geometry = geometry_of(fresh ? options.size_bytes : header.size_bytes());
     share_byte(impl->fd(), name_byte(options.name));
     unlock_byte(impl->fd(), kLockCreation);
-    if (fresh) await_users_without_name(options.name, impl->locks.identity(), until);
+    if (fresh && awaits_others) await_users_without_name(options.name, impl->locks.identity(), until);
     return impl;
 }
 
@@ -354,7 +390,7 @@ OwnedFile handed_down(const SegmentOptions& options) {
 
 }  // namespace
 
-SegmentFile SegmentFile::open(const SegmentOptions& options) {
+SegmentFile SegmentFile::open(const SegmentOptions& options, bool awaits_others) {
     check_name(options.name);
     check_size(options);
     const std::optional<gid_t> group = group_id(options);  // before anything is made
@@ -362,7 +398,7 @@ SegmentFile SegmentFile::open(const SegmentOptions& options) {
     for (;;) {
         OwnedFile file = options.descriptor >= 0 ? handed_down(options) : find_or_make(options.name);
         // Removed while we waited: then this file has no name any more, and the next round makes one.
-        auto impl = open_file(options, std::move(file), group, until);
+        auto impl = open_file(options, std::move(file), group, until, awaits_others);
         if (impl) return SegmentFile(std::move(impl));
         if (now() >= until) {
             fail(Attach::not_ready, options.name, "its name is removed again and again");
@@ -375,10 +411,9 @@ SegmentFile SegmentFile::attach(std::string_view name, Segment::Access access) {
     auto impl = std::make_unique<Impl>();
     impl->name = std::string(name);
     impl->writable = access == Segment::Access::write;
-    impl->locks = open_named(name, impl->writable);
-    if (!impl->locks)
-        fail(Attach::not_there, name, "there is none; it appears when the first program opens it");
-    if (!drop_in_children(impl->locks.number())) fail(Attach::failed, name, "out of memory");
+    OwnedFile file = open_named(name, impl->writable);
+    if (!file) fail(Attach::not_there, name, "there is none; it appears when the first program opens it");
+    if (!impl->own(std::move(file))) fail(Attach::failed, name, "out of memory");
 
     // A creator needs milliseconds; a reader gives it a moment and then says what it has met.
     const Nanos until = now() + std::chrono::milliseconds(500);

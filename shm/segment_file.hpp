@@ -27,8 +27,9 @@ inline constexpr Nanos kMoveMax = std::chrono::milliseconds(1500);
 /// An open and mapped segment.
 class SegmentFile {
  public:
-    /// As Segment::open and Segment::attach; throw SegmentError.
-    static SegmentFile open(const SegmentOptions& options);
+    /// As Segment::open and Segment::attach; throw SegmentError. `awaits_others`: whether whoever makes the
+    /// segment waits for those who still use one of the same name that has lost it.
+    static SegmentFile open(const SegmentOptions& options, bool awaits_others = true);
     static SegmentFile attach(std::string_view name, Segment::Access access);
     static bool remove(std::string_view name);
 
@@ -44,6 +45,10 @@ class SegmentFile {
     /// Opens it again by its name after that; false if the name does not lead to it any more. Locks are lost.
     bool reopen() noexcept;
     FileIdentity identity() const noexcept;
+    /// Another opening of the file, for the caller; -1 if the system gives none.
+    int open_descriptor() const noexcept;
+    /// Is no more among the users of the segment's name (name_users.hpp).
+    void leave_name() const noexcept;
     /// Whether the name still leads to this file.
     bool named() const noexcept;
     bool writable() const noexcept;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "shm/file_lock.hpp"
+#include "shm/move.hpp"
 
 namespace weir::shm {
 
@@ -27,8 +28,8 @@ TableView view_of(std::byte* data, const Geometry& g, Table which, std::uint64_t
 
 }  // namespace
 
-SegmentImpl::SegmentImpl(SegmentFile file, std::string name, Nanos wait_max)
-    : file_(std::move(file)), name_(std::move(name)), wait_max_(wait_max), born_(fork_count()) {
+SegmentImpl::SegmentImpl(SegmentFile file, SegmentOptions options, bool follows)
+    : file_(std::move(file)), options_(std::move(options)), follows_(follows), born_(fork_count()) {
     const Geometry& g = geometry();
     std::byte* data = file_.data();
     tables_[0] = view_of(data, g, Table::windows, sizeof(WindowRecord),
@@ -93,14 +94,14 @@ bool SegmentImpl::ours() const noexcept {
 void SegmentImpl::check_writable() const {
     if (!file_.writable()) {
         throw SegmentError(Attach::no_permission,
-                           fmt::format("segment '{}': attached for reading only", name_));
+                           fmt::format("segment '{}': attached for reading only", options_.name));
     }
     if (!ours()) {
         throw SegmentError(
             Attach::failed,
             fmt::format("segment '{}': opened by the parent process; after fork() the child "
                         "must open its own",
-                        name_));
+                        options_.name));
     }
 }
 
@@ -160,7 +161,86 @@ void SegmentImpl::check_whole() {
     throw SegmentError(Attach::too_short,
                        fmt::format("segment '{}': its file has been truncated while in use; restart the "
                                    "programs that use it",
-                                   name_));
+                                   options_.name));
+}
+
+void SegmentImpl::fail_left() const {
+    const std::string why = trouble();
+    throw SegmentError(Attach::not_ready,
+                       fmt::format("segment '{}': its name leads to another one, and this is being left{}",
+                                   options_.name, why.empty() ? "" : "; " + why));
+}
+
+std::string SegmentImpl::trouble() const {
+    const std::lock_guard lock(moving_mutex_);
+    return trouble_;
+}
+
+namespace {
+
+/// Whether `last` is so long ago; then the caller is the one who looks, for all threads.
+bool is_due(Word& last, Nanos at, Nanos every) noexcept {
+    const auto time = static_cast<std::uint64_t>(at.count());
+    std::uint64_t found = last.load(std::memory_order_relaxed);  // ORDER(look): a time, by itself
+    if (found <= time && time - found < static_cast<std::uint64_t>(every.count())) return false;
+    // ORDER(look): likewise
+    return last.cas(found, time, std::memory_order_relaxed, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void SegmentImpl::tend(Nanos now) noexcept {
+    constexpr Nanos kEvery = std::chrono::milliseconds(200);
+    constexpr Nanos kSoon = std::chrono::milliseconds(20);
+    if (!follows_ || !usable() || !ours()) return;
+    // Somebody else has begun to leave it: at once, for names are found only in the next one.
+    if (being_left() && is_due(left_at_, now, kSoon)) return leave_for_named(now);
+    if (!is_due(tended_, now, kEvery)) return;
+    if (file_.fd() < 0) mend();
+    if (!file_.named()) leave_for_named(now);
+}
+
+/// The application has closed the lock's descriptor, and with it all that was locked.
+void SegmentImpl::mend() noexcept {
+    const std::lock_guard lock(moving_mutex_);
+    if (!file_.reopen()) return;
+    for (std::uint32_t slot = 0; slot < geometry().participants; ++slot) {
+        if (holds_slot(slot)) try_lock_byte(file_.fd(), kLockParticipants + slot);
+    }
+}
+
+void SegmentImpl::leave_for_named(Nanos now) noexcept {
+    const std::unique_lock lock(moving_mutex_, std::try_to_lock);
+    if (!lock || next() != nullptr) return;
+    try {
+        SegmentOptions options = options_;
+        options.descriptor = -1;
+        options.size_bytes = geometry().size_bytes;
+        // Nobody here has time: the next look tries again.
+        options.wait_max = std::chrono::milliseconds(20);
+        auto file = SegmentFile::open(options, false);
+        if (file.identity() != file_.identity()) {
+            options.wait_max = options_.wait_max;
+            move_to(std::make_shared<SegmentImpl>(std::move(file), options, true), now);
+        }
+        trouble_.clear();
+    } catch (const std::exception& error) {
+        trouble_ = error.what();
+    }
+}
+
+void SegmentImpl::move_to(const std::shared_ptr<SegmentImpl>& to, Nanos now) {
+    std::uint64_t nobody = 0;
+    // ORDER(successor): release: whoever sees the mark makes no more names here; acquire: what was made
+    // before the mark is found.
+    header().successor.cas(nobody, to->file().identity().inode, std::memory_order_acq_rel,
+                           std::memory_order_acquire);  // ORDER(successor): marked by another process
+    close_gauges(*this);
+    move_windows(*this, to, now);
+    to->count(OwnCounter::moves);
+    file_.leave_name();
+    next_owned_ = to;
+    next_.store(to.get(), std::memory_order_release);  // ORDER(successor): see next()
 }
 
 void SegmentImpl::count(OwnCounter counter, std::uint64_t amount) const noexcept {
@@ -175,6 +255,7 @@ Found SegmentImpl::find_or_make(Table which, const NameKey& key, RecordKeeper& k
         if (const auto found = find(view, key)) return *found;
     }
     check_whole();
+    if (being_left()) fail_left();
     const DirectoryLock lock(*this);
     TableRecord& own = header().tables[static_cast<std::size_t>(which)];
     const std::uint64_t before = own.evictions.load(std::memory_order_relaxed);  // ORDER(counter)
@@ -182,23 +263,26 @@ Found SegmentImpl::find_or_make(Table which, const NameKey& key, RecordKeeper& k
     const auto made = writer.make(key, keeper, static_cast<std::uint64_t>(now().count()));
     const std::uint64_t after = own.evictions.load(std::memory_order_relaxed);  // ORDER(counter)
     if (after != before) count(OwnCounter::evictions, after - before);
+    // ORDER(successor): a read-modify-write, as the mark is set by one: either whoever marks finds the record
+    // that was made, or the mark is seen here.
+    if (header().successor.fetch_add(0, std::memory_order_acq_rel) != 0) fail_left();
     if (made) return *made;
     count(OwnCounter::directory_full);
     throw DirectoryFull(
         fmt::format("segment '{}': no place for '{}': all {} {} are in use; a larger "
                     "segment_size holds more",
-                    name_, text_of(key, view.text_words).name, view.count,
+                    options_.name, text_of(key, view.text_words).name, view.count,
                     kTableNames[static_cast<std::size_t>(which)]));
 }
 
 DirectoryLock::DirectoryLock(SegmentImpl& segment)
     : segment_(segment), threads_(segment.directory_mutex_) {
-    if (!lock_byte(segment.file_.fd(), kLockDirectory, segment.wait_max_)) {
+    if (!lock_byte(segment.file_.fd(), kLockDirectory, segment.options_.wait_max)) {
         throw SegmentError(
             Attach::not_ready,
             fmt::format("segment '{}': another process holds the directory for more than {} "
                         "ms; is it stopped?",
-                        segment.name_, segment.wait_max_ / std::chrono::milliseconds(1)));
+                        segment.options_.name, segment.options_.wait_max / std::chrono::milliseconds(1)));
     }
     held_ = true;
     tidy();

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -20,14 +21,15 @@ namespace weir::shm {
 
 using GaugeCells = InFlight<Word>;
 
-class SegmentImpl {
+class SegmentImpl : public std::enable_shared_from_this<SegmentImpl> {
  public:
-    SegmentImpl(SegmentFile file, std::string name, Nanos wait_max);
+    /// `options` are those that it was opened with; with `follows` it is left when its name is lost.
+    SegmentImpl(SegmentFile file, SegmentOptions options, bool follows);
     ~SegmentImpl();
     SegmentImpl(const SegmentImpl&) = delete;
     SegmentImpl& operator=(const SegmentImpl&) = delete;
 
-    const std::string& name() const noexcept { return name_; }
+    const std::string& name() const noexcept { return options_.name; }
     const SegmentFile& file() const noexcept { return file_; }
     const Geometry& geometry() const noexcept { return file_.geometry(); }
     Header& header() const noexcept { return *reinterpret_cast<Header*>(file_.data()); }
@@ -71,6 +73,29 @@ class SegmentImpl {
         return broken_.load(std::memory_order_relaxed);  // ORDER(broken): a flag that is set once, by itself
     }
     bool look_whole() noexcept;
+
+    /// Whether this process has left the segment for next(), or nothing of it may be touched any more.
+    bool usable() const noexcept { return !broken() && next() == nullptr; }
+
+    /// The segment that this process uses instead, since this one has lost its name; null while it uses this
+    /// one. Lives as long as this one.
+    SegmentImpl* next() const noexcept {
+        return next_.load(std::memory_order_acquire);  // ORDER(successor): all of it was moved before
+    }
+
+    /// Housekeeping of this opening, a few times a second: opens the file again if the application has closed
+    /// its descriptor, and leaves the segment if its name leads elsewhere, or nowhere. Cheap otherwise.
+    void tend(Nanos now) noexcept;
+
+    /// Whether somebody leaves the segment, so that no name may be made in it any more.
+    bool being_left() const noexcept {
+        // ORDER(successor): acquire; what the marker has moved is seen
+        return header().successor.load(std::memory_order_acquire) != 0;
+    }
+
+    /// Why it was not left though it should be; empty if there was no such trouble.
+    std::string trouble() const;
+
     void check_whole();  ///< throws SegmentError unless it is
 
     /// Adds to a counter that belongs to no participant.
@@ -83,20 +108,32 @@ class SegmentImpl {
     friend class DirectoryLock;
 
     SegmentFile file_;
-    std::string name_;
-    Nanos wait_max_;
+    SegmentOptions options_;
+    bool follows_;
     std::uint32_t born_;  // fork_count() at opening
     std::array<TableView, kTables> tables_;
     std::mutex directory_mutex_;  // the file lock does not tell the threads of one opening apart
     std::array<std::atomic<std::uint64_t>, 4> slots_{};
     std::atomic<bool> broken_{false};
+
+    [[noreturn]] void fail_left() const;
+    void mend() noexcept;
+    void leave_for_named(Nanos now) noexcept;
+    void move_to(const std::shared_ptr<SegmentImpl>& to, Nanos now);
+    Word tended_;   // when tend() last asked the system, ns
+    Word left_at_;  // when it last tried to leave a segment that others leave, ns
+    std::atomic<SegmentImpl*> next_{nullptr};
+    std::shared_ptr<SegmentImpl> next_owned_;
+    mutable std::mutex moving_mutex_;  // of `next_owned_` and `trouble_`; no request takes it
+    std::string trouble_;
 };
 
 /// The inside of a Segment, for the rest of this folder.
 struct SegmentAccess {
-    static const std::shared_ptr<SegmentImpl>& impl(const Segment& segment) noexcept {
-        return segment.impl_;
+    static std::shared_ptr<SegmentImpl> impl(const Segment& segment) noexcept {
+        return segment.impl_->shared_from_this();
     }
+    static Segment of(std::shared_ptr<SegmentImpl> impl) { return Segment(std::move(impl)); }
 };
 
 /// A line's fronts, one for each participant.

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "shm/segment.hpp"
 
@@ -60,8 +61,8 @@ class OwnedFile {
     FileIdentity identity() const noexcept { return identity_; }
     explicit operator bool() const noexcept { return fd_ >= 0; }
     void close() noexcept;
-    /// Forgets the number, but not which file it was.
-    void forget() noexcept { fd_ = -1; }
+    /// Gives the descriptor away, or forgets its number, but not which file it was.
+    int release() noexcept { return std::exchange(fd_, -1); }
 
  private:
     int fd_ = -1;

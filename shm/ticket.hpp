@@ -86,6 +86,8 @@ class Ticket {
     };
 
     void end() noexcept;
+    bool usable() noexcept;
+    void move_to(ParticipantImpl& to) noexcept;
     void take(Ticket& other) noexcept;
     void lower(Entry& entry, Units surplus) noexcept;
     void raise(Entry& entry, Units more, Nanos now) noexcept;

@@ -135,8 +135,9 @@ WEIR_API int weir_open(const char* name, const weir_options_t* options, weir_seg
  * working and must still leave. NULL is allowed. */
 WEIR_API void weir_close(weir_segment_t* segment);
 
-/* Removes the segment's name. Processes that have it open keep private counters: for tests, and
- * after WEIR_ERR_LAYOUT or WEIR_ERR_BOOT. */
+/* Removes the segment's name. Processes that have it open notice within a second, if they call
+ * weir_reap, and go over to a new segment of that name with what they have used; their handles are
+ * WEIR_EVICTED then. For tests, and after WEIR_ERR_LAYOUT or WEIR_ERR_BOOT. */
 WEIR_API int weir_remove(const char* name);
 
 /* Joins as one actor; `role` is what weir-inspect shows (up to 64 bytes). */
@@ -197,8 +198,10 @@ WEIR_API int weir_look(weir_segment_t* segment, weir_limiter_t limiter, weir_usa
 /* How many of a gauge are in flight now; 0 also if it was evicted, for then it was idle. */
 WEIR_API int weir_in_flight(weir_segment_t* segment, weir_gauge_t gauge, uint64_t* count);
 
-/* Frees the in-flight slots of processes that have died, and sets `died`, which may be NULL, to how
- * many. Call it a few times per second somewhere on the host; more often does nothing. */
+/* Housekeeping: frees the in-flight slots of processes that have died, and sets `died`, which may be
+ * NULL, to how many; notices that the segment's name was removed or leads elsewhere, and then goes over
+ * to the one that counts; opens the segment's file again if the application has closed its descriptor.
+ * Call it a few times per second in each process; more often does nothing. */
 WEIR_API int weir_reap(weir_actor_t* actor, unsigned* died);
 
 #ifdef __cplusplus

@@ -133,9 +133,9 @@ TEST_CASE("a child lets go of what was marked, so that a lock dies with its pare
     Opened observer;
     Opened marked(observer, O_RDWR);
     Opened kept(observer, O_RDWR);
-    REQUIRE(drop_in_children(marked.fd()));
-    REQUIRE(drop_in_children(kept.fd()));
-    keep_in_children(kept.fd());
+    REQUIRE(drop_in_children(marked.fd()) != 0);
+    REQUIRE(drop_in_children(kept.fd()) != 0);
+    keep_in_children(kept.fd(), 0);
     const std::uint32_t forks = fork_count();
     const auto is_null = [](int fd) {
         char byte = 1;  // /dev/null takes it, and a read finds nothing
@@ -145,7 +145,7 @@ TEST_CASE("a child lets go of what was marked, so that a lock dies with its pare
     CHECK(in_child([&] { return fork_count() == forks + 1 ? 0 : 1; }) == 0);
     CHECK(fork_count() == forks);
     CHECK_FALSE(is_null(marked.fd()));
-    keep_in_children(marked.fd());
+    keep_in_children(marked.fd(), 0);
 }
 
 TEST_CASE("every opening's locks are let go of in children, however many there are") {
@@ -154,7 +154,7 @@ TEST_CASE("every opening's locks are let go of in children, however many there a
     std::deque<Opened> many;
     for (int i = 0; i < kOpenings; ++i) {
         many.emplace_back(first, O_RDWR);
-        REQUIRE(drop_in_children(many.back().fd()));
+        REQUIRE(drop_in_children(many.back().fd()) != 0);
         REQUIRE(try_lock_byte(many.back().fd(), i));
     }
     int ready[2];
@@ -168,7 +168,7 @@ TEST_CASE("every opening's locks are let go of in children, however many there a
     char byte = 0;
     REQUIRE(::read(ready[0], &byte, 1) == 1);
     for (auto& opened : many) {
-        keep_in_children(opened.fd());
+        keep_in_children(opened.fd(), 0);
         opened.close();
     }
     int still_locked = 0;  // by the child, which lives
@@ -181,15 +181,17 @@ TEST_CASE("every opening's locks are let go of in children, however many there a
 }
 
 TEST_CASE("what is not open cannot be let go of") {
-    CHECK_FALSE(drop_in_children(-1));
-    CHECK_FALSE(drop_in_children(100'000));
+    CHECK(drop_in_children(-1) == 0);
+    CHECK(drop_in_children(100'000) == 0);
 }
 
 TEST_CASE("a child leaves the application's file alone that has taken the number of a closed one") {
     Opened observer;
     auto marked = std::make_unique<Opened>(observer, O_RDWR);
     const int number = marked->fd();
-    REQUIRE(drop_in_children(number));
+    const std::uint64_t claim = drop_in_children(number);
+    REQUIRE(claim != 0);
+    CHECK(still_claimed(number, claim));
     const int theirs = ::memfd_create("weir-file-lock-theirs", MFD_CLOEXEC);
     REQUIRE(theirs >= 0);
     REQUIRE(::dup2(theirs, number) == number);  // as if it had been closed and reused
@@ -199,7 +201,12 @@ TEST_CASE("a child leaves the application's file alone that has taken the number
               if (::fstat(theirs, &before) != 0 || ::fstat(number, &after) != 0) return 1;
               return before.st_ino == after.st_ino ? 0 : 1;
           }) == 0);
-    keep_in_children(number);
+    const std::uint64_t next = drop_in_children(number);  // by another opening that has got the number
+    CHECK_FALSE(still_claimed(number, claim));
+    CHECK(still_claimed(number, next));
+    keep_in_children(number, claim);
+    CHECK(still_claimed(number, next));
+    keep_in_children(number, next);
     ::close(theirs);
 }
 
