@@ -50,7 +50,7 @@ Task<void> AnswerWriter::relay(Call& call, std::string_view own_fields, Served& 
     const bool wait = call.content_length() > 0 && call.pieces().empty() && !answer.done();
     if (wait) failure = co_await call.next();
     if (failure != TransportError::none) {
-        co_return co_await write(to_answer(router::broken_off(failure)), own_fields, served);
+        co_return co_await write(to_answer(router::broken_off(failure, answer.reason())), own_fields, served);
     }
     const bool chunked = append_relayed_head(call, own_fields);
     served.status = answer.status();
@@ -115,7 +115,8 @@ Task<void> AnswerWriter::break_off(Call& call, TransportError failure, bool chun
     const std::string_view type = call.answer().fields().get("content-type");
     if (type.substr(0, kEventStream.size()) != kEventStream) co_return;  // only the cut tells
     // The upstream may have stopped within a line.
-    const std::string event = fmt::format("\n\ndata: {}\n\n", router::to_json(router::broken_off(failure)));
+    const router::ApiError error = router::broken_off(failure, call.answer().reason());
+    const std::string event = fmt::format("\n\ndata: {}\n\n", router::to_json(error));
     out_ = chunked ? fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", event.size(), event) : event;
     pieces_.assign(1, asio::buffer(out_));
     co_await write_out();

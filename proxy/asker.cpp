@@ -5,6 +5,7 @@
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "router/exchange.hpp"
 #include "router/json_text.hpp"
@@ -32,20 +33,20 @@ std::string request_text(const Question& question, const router::Url& proxy, con
     return text + "\r\n" + question.body;
 }
 
-Task<TransportError> put(router::Upstream& proxy, const std::string& text, const Say& say,
-                         std::optional<unsigned>& status) {
+/// Why there is no whole answer, or empty.
+Task<std::string> put(router::Upstream& proxy, const std::string& text, const Say& say,
+                      std::optional<unsigned>& status) {
     router::Exchange exchange(proxy);
     const std::array<router::asio::const_buffer, 1> request = {router::asio::buffer(text)};
     TransportError error = co_await exchange.start(request, shm::now() + kPatience, true);
     while (error == TransportError::none) {
-        for (const auto& piece : exchange.pieces()) {
-            say({static_cast<const char*>(piece.data()), piece.size()});
-        }
+        for (const std::string_view piece : exchange.pieces()) say(piece);
         if (exchange.done()) break;
         error = co_await exchange.next(shm::now() + kPatience);
     }
-    if (error == TransportError::none) status = exchange.status();
-    co_return error;
+    if (error != TransportError::none) co_return describe(error, exchange.reason());
+    status = exchange.status();
+    co_return std::string();
 }
 
 /// The whole answer as JSON; discarded where it is none. `status` is what ask() returns.
@@ -79,19 +80,17 @@ std::optional<unsigned> Asker::ask(const Question& question, const Say& say) {
     router::asio::io_context io(1);
     router::Pulse pulse(io);
     std::optional<unsigned> status;
-    TransportError error = TransportError::none;
     const std::string text = request_text(question, proxy_, key_);
     {
         router::Upstream proxy(io, pulse, proxy_, {});
         pulse.start();
-        const auto end = [&](std::exception_ptr, TransportError result) {
-            error = result;
+        const auto end = [&](std::exception_ptr, std::string failure) {
+            failure_ = std::move(failure);
             pulse.stop();
         };
         router::asio::co_spawn(io, put(proxy, text, say, status), end);
         io.run();
     }
-    failure_ = router::to_string(error);
     return status;
 }
 

@@ -45,7 +45,7 @@ bool is_loopback(const std::string& host) {
 Worker::Worker(const Options& options, const router::RouterConfig& config, int listening,
                const std::string& role)
     : options_(options),
-      router_options_{role, 0},
+      router_options_{role, 0, [](std::string_view line) { log(LogLevel::warning, line); }},
       service_{router::Pulse(io_), std::make_shared<Setup>(io_, config, router_options_),
                AccessLog(log_format(options, config), STDOUT_FILENO), IdSource(router::random_seed()),
                client_tls(options)},

@@ -1,5 +1,7 @@
 #include "router/call.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/container/small_vector.hpp>
 
@@ -7,6 +9,7 @@
 #include "router/json_text.hpp"
 #include "router/multipart.hpp"
 #include "router/observation.hpp"
+#include "router/redirect.hpp"
 #include "router/spliced_body.hpp"
 #include "router/wall_clock.hpp"
 #include "router/wildcard.hpp"
@@ -167,10 +170,7 @@ Task<Outcome> Call::attempt() {
         co_return outcome;
     }
     std::string_view snippet;
-    if (exchange_->status() >= 400 && !exchange_->pieces().empty()) {
-        const asio::const_buffer& piece = exchange_->pieces().front();
-        snippet = {static_cast<const char*>(piece.data()), piece.size()};
-    }
+    if (exchange_->status() >= 400 && !exchange_->pieces().empty()) snippet = exchange_->pieces().front();
     const Outcome outcome = classify(exchange_->status(), snippet);
     if (outcome.ok()) heed_quota(*account_.deployment());
     co_return outcome;
@@ -201,6 +201,7 @@ Search::Terms Call::terms() const {
 
 Task<TransportError> Call::send() {
     transport_ = TransportError::none;
+    detail_.clear();
     sent_ = true;
     attempted_ = search_.decided_at();
     patience_ = patience();
@@ -231,10 +232,32 @@ Task<TransportError> Call::send() {
     pieces.push_back(asio::buffer(head));
     for (const std::string_view piece : body.pieces()) pieces.push_back(asio::buffer(piece));
 
-    exchange_.emplace(deployment.upstream());
-    const auto failure = co_await exchange_->start({pieces.data(), pieces.size()}, deadline(), fresh_);
+    TransportError failure = TransportError::none;
+    int redirects = 0;
+    do {
+        exchange_.emplace(deployment.upstream());
+        pieces[0] = asio::buffer(head);
+        failure = co_await exchange_->start({pieces.data(), pieces.size()}, deadline(), fresh_);
+    } while (failure == TransportError::none && is_redirect(exchange_->status()) &&
+             (failure = follow(redirects++, head)) == TransportError::none);
     answered_ = shm::now();
     co_return failure;
+}
+
+/// After a redirect: `head`, of the request that led to it, asks where it leads. An error if we do not go
+/// there.
+TransportError Call::follow(int redirects, std::string& head) {
+    const unsigned status = exchange_->status();
+    const auto location = read_location(account_.deployment()->upstream().url(), request_target(head),
+                                        exchange_->fields().get("location"));
+    if (keeps_request(status) && location && location->same_origin && redirects < kRedirectsMax) {
+        set_request_target(head, location->target);
+        return TransportError::none;
+    }
+    detail_ = fmt::format("it answers with status {}", status);
+    if (location) detail_ += " and sends us to " + location->origin;
+    if (redirects == kRedirectsMax) detail_ += fmt::format(", the {}th time in a row", redirects + 1);
+    return TransportError::redirected;
 }
 
 /// The request's own timeouts go before those of the configuration.
@@ -329,12 +352,17 @@ bool Call::others_available() const {
     });
 }
 
+std::string Call::failure_text() const {
+    const std::string_view reason = detail_.empty() ? exchange_->reason() : std::string_view(detail_);
+    return describe(transport_, reason) + ". Deployment=" + account_.deployment()->config().id;
+}
+
 void Call::fail(const Outcome& outcome) {
     ApiError error;
-    error.status = client_status(outcome.kind, 0);
+    error.status = client_status(transport_);
     error.type = std::string(error_type(outcome.kind));
-    error.message = std::string(to_string(transport_)) + ". Deployment=" +
-                    account_.deployment()->config().id;
+    error.message = failure_text();
+    if (!aborted_) router_.note_failure(error.message);
     error_ = std::move(error);
 }
 
@@ -378,7 +406,10 @@ Task<TransportError> Call::next() {
         read_pieces(shm::now());
     } else {
         transport_ = failure;
-        if (!aborted_) count_failure(judged(failure), std::nullopt);
+        if (!aborted_) {
+            count_failure(judged(failure), std::nullopt);
+            router_.note_failure(failure_text());
+        }
         finish(false, shm::now());
     }
     co_return failure;
@@ -397,13 +428,12 @@ void Call::read_pieces(shm::Nanos now) {
     if (!scanner_) begin_reading();
     pieces_.clear();
     stripped_.clear();
-    for (const asio::const_buffer& piece : exchange_->pieces()) {
-        const std::string_view bytes(static_cast<const char*>(piece.data()), piece.size());
+    for (const std::string_view piece : exchange_->pieces()) {
         if (stripper_) {
-            stripped_ += stripper_->feed(bytes);
+            stripped_ += stripper_->feed(piece);
         } else {
-            scanner_->feed(bytes);
-            pieces_.push_back(piece);
+            scanner_->feed(piece);
+            pieces_.push_back(asio::buffer(piece));
         }
     }
     if (stripper_ && exchange_->done()) stripped_ += stripper_->finish();
@@ -442,7 +472,7 @@ void Call::finish(bool whole, shm::Nanos now) {
 }
 
 bool Call::met_dead_connection() const noexcept {
-    return transport_ == TransportError::closed && exchange_ && exchange_->reused();
+    return transport_ == TransportError::closed && exchange_ && exchange_->was_dead();
 }
 
 Spent Call::spent() const {
@@ -451,7 +481,8 @@ Spent Call::spent() const {
     const bool answered = transport_ == TransportError::none && exchange_ && exchange_->status() != 0;
     spent.arrived = transport_ == TransportError::none || may_have_arrived(transport_);
     // A connection that had died idle may have delivered the request, but hardly to be worked on.
-    spent.worked = spent.arrived && !met_dead_connection() && !(answered && exchange_->status() >= 400);
+    spent.worked = spent.arrived && !met_dead_connection() && transport_ != TransportError::redirected &&
+                   !(answered && exchange_->status() >= 400);
     if (!scanner_) return spent;
     spent.usage = scanner_->usage();
     spent.seen = {scanner_->content_events(), scanner_->content_bytes()};

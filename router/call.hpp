@@ -86,6 +86,7 @@ class Call {
     Task<Outcome> try_group();
     Task<Outcome> attempt();
     Task<TransportError> send();
+    TransportError follow(int redirects, std::string& head);
     bool met_dead_connection() const noexcept;
     Task<void> pause(shm::Nanos duration);
     Task<Outcome> wait_for_place();
@@ -98,6 +99,7 @@ class Call {
     void count_failure(const Outcome& outcome, std::optional<shm::Nanos> retry_after);
     bool others_available() const;
     void fail(const Outcome& outcome);
+    std::string failure_text() const;
     void heed_quota(const Deployment& deployment);
     bool was_refused() const noexcept;
     void leave_deployment();
@@ -134,6 +136,7 @@ class Call {
     std::vector<asio::const_buffer> pieces_;
     Effort effort_;
     TransportError transport_ = TransportError::none;  // of the latest attempt
+    std::string detail_;  // of transport_, where the exchange does not know it
     Timer* pausing_ = nullptr;
     Patience patience_;        // for the latest attempt
     shm::Nanos attempted_{};

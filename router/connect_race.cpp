@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "router/shortage.hpp"
+
 namespace weir::router {
 
 Task<TransportError> ConnectRace::run(std::span<const Tcp::endpoint> endpoints, shm::Nanos deadline) {
@@ -17,14 +19,14 @@ Task<TransportError> ConnectRace::run(std::span<const Tcp::endpoint> endpoints, 
         if (&runner != winner_) runner.socket.close(ignored);
     }
     if (winner_ != nullptr) co_return TransportError::none;
-    co_return all_failed ? TransportError::connect : TransportError::connect_timeout;
+    co_return all_failed ? failure() : TransportError::connect_timeout;
 }
 
 void ConnectRace::begin(const Tcp::endpoint& endpoint) {
     Runner& runner = runners_.emplace_back(Runner{Socket(executor_), endpoint});
     ErrorCode error;
     runner.socket.open(endpoint.protocol(), error);
-    if (error) return;  // a host without IPv6, say
+    if (error) return note_failure(error);  // a host without IPv6, say
     ++running_;
     runner.socket.async_connect(
         endpoint, [self = shared_from_this(), &runner](ErrorCode failed) { self->arrive(runner, failed); });
@@ -33,7 +35,16 @@ void ConnectRace::begin(const Tcp::endpoint& endpoint) {
 void ConnectRace::arrive(Runner& runner, ErrorCode error) {
     --running_;
     if (!error && winner_ == nullptr) winner_ = &runner;
+    if (error && winner_ == nullptr) note_failure(error);
     timer_.cancel();
+}
+
+void ConnectRace::note_failure(const ErrorCode& error) noexcept {
+    if (!failure_ || is_own_shortage(failure_)) failure_ = error;
+}
+
+TransportError ConnectRace::failure() const noexcept {
+    return is_own_shortage(failure_) ? TransportError::out_of_resources : TransportError::connect;
 }
 
 /// Until there is a winner, nobody runs any more, or the time has come.

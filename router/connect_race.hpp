@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "router/net.hpp"
 #include "router/transport_error.hpp"
@@ -24,9 +25,13 @@ class ConnectRace : public std::enable_shared_from_this<ConnectRace> {
 
     explicit ConnectRace(Executor executor) : executor_(executor), timer_(executor) {}
 
-    /// Once: until one of `endpoints` has answered, all have failed (`connect`) or `deadline` has passed
-    /// (`connect_timeout`). Of the others no connection stays open.
+    /// Once: until one of `endpoints` has answered, all have failed (`connect`; `out_of_resources` if none of
+    /// them for a reason of its own) or `deadline` has passed (`connect_timeout`). Of the others no
+    /// connection stays open.
     Task<TransportError> run(std::span<const Tcp::endpoint> endpoints, shm::Nanos deadline);
+
+    /// Why all have failed, for people: "Connection refused". Empty if they have not.
+    std::string reason() const { return failure_ ? failure_.message() : std::string(); }
 
     /// The one that was first, after run() has returned `none`: connected, and to be taken away.
     Socket& socket() noexcept { return winner_->socket; }
@@ -39,6 +44,8 @@ class ConnectRace : public std::enable_shared_from_this<ConnectRace> {
     };
     void begin(const Tcp::endpoint& endpoint);
     void arrive(Runner& runner, ErrorCode error);
+    void note_failure(const ErrorCode& error) noexcept;
+    TransportError failure() const noexcept;
     Task<void> wait(shm::Nanos until);
 
     Executor executor_;
@@ -46,6 +53,7 @@ class ConnectRace : public std::enable_shared_from_this<ConnectRace> {
     std::deque<Runner> runners_;
     std::size_t running_ = 0;
     Runner* winner_ = nullptr;
+    ErrorCode failure_;  // the first that is the host's, or else the first
 };
 
 }  // namespace weir::router

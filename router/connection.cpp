@@ -1,17 +1,19 @@
 #include "router/connection.hpp"
 
 #include <netinet/tcp.h>
+#include <openssl/bio.h>
 #include <openssl/ssl.h>
-#include <openssl/tls1.h>
 #include <poll.h>
 
-#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_suffix.hpp>
 #include <cstring>
 #include <utility>
 
 #include "router/connect_race.hpp"
+#include "router/round_trip.hpp"
+#include "router/shortage.hpp"
+#include "router/tls_client.hpp"
 
 namespace weir::router {
 
@@ -50,7 +52,10 @@ Task<TransportError> Connection::connect(std::span<const Tcp::endpoint> endpoint
                                          shm::Nanos deadline) {
     const auto race = std::make_shared<ConnectRace>(socket_.get_executor());
     const TransportError error = co_await race->run(endpoints, deadline);
-    if (error != TransportError::none) co_return error;
+    if (error != TransportError::none) {
+        reason_ = race->reason();
+        co_return error;
+    }
     socket_ = std::move(race->socket());
     peer_ = race->peer();
     ErrorCode ignored;
@@ -64,20 +69,14 @@ Task<TransportError> Connection::handshake(asio::ssl::context& context, const st
     reset_expired();
     set_deadline(deadline);
     tls_ = std::make_unique<asio::ssl::stream<Socket&>>(socket_, context);
-    tls_->set_verify_mode(asio::ssl::verify_peer);
-    tls_->set_verify_callback(asio::ssl::host_name_verification(host));
-    ErrorCode is_name;
-    asio::ip::make_address(host, is_name);
-    // What SSL_set_tlsext_host_name does, without its C cast; the name is copied. RFC 6066 allows no
-    // address there.
-    if (is_name) {
-        SSL_ctrl(tls_->native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                 const_cast<char*>(host.c_str()));
-    }
+    if (!expect_host(tls_->native_handle(), host)) co_return TransportError::out_of_resources;
     const auto [error] = co_await tls_->async_handshake(asio::ssl::stream_base::client, kAwait);
     clear_deadline();
     if (expired()) co_return TransportError::connect_timeout;
-    co_return error ? TransportError::tls : TransportError::none;
+    if (!error) co_return TransportError::none;
+    if (!has_descriptors()) co_return TransportError::out_of_resources;  // not even for certificates
+    reason_ = handshake_failure(tls_->native_handle(), error);
+    co_return TransportError::tls;
 }
 
 Task<TransportError> Connection::accept_tls(asio::ssl::context& context, shm::Nanos deadline) {
@@ -91,19 +90,32 @@ Task<TransportError> Connection::accept_tls(asio::ssl::context& context, shm::Na
 }
 
 Task<ErrorCode> Connection::write(std::span<const asio::const_buffer> pieces) {
-    if (tls_) {
-        const auto [error, written] = co_await asio::async_write(*tls_, pieces, kAwait);
-        co_return error;
-    }
     // Nearly always there is room for all of it at once, and nothing to wait for.
     ErrorCode failed;
-    const std::size_t sent = socket_.write_some(pieces, failed);
-    if (failed && failed != asio::error::would_block) co_return failed;
-    if (!failed && sent == asio::buffer_size(pieces)) co_return failed;
+    const std::size_t sent = write_now(pieces, failed);
+    if (failed || sent == asio::buffer_size(pieces)) co_return failed;
+    co_return co_await write_rest(pieces, sent);
+}
+
+std::size_t Connection::write_now(std::span<const asio::const_buffer> pieces, ErrorCode& error) {
+    error = {};
+    if (tls_) return 0;
+    const std::size_t sent = socket_.write_some(pieces, error);
+    if (error == asio::error::would_block) error = {};
+    return sent;
+}
+
+Task<ErrorCode> Connection::write_rest(std::span<const asio::const_buffer> pieces, std::size_t written) {
     boost::beast::buffers_suffix<std::span<const asio::const_buffer>> rest(pieces);
-    rest.consume(sent);
-    const auto [error, written] = co_await asio::async_write(socket_, rest, kAwait);
+    rest.consume(written);
+    const auto [error, count] = tls_ ? co_await asio::async_write(*tls_, rest, kAwait)
+                                     : co_await asio::async_write(socket_, rest, kAwait);
     co_return error;
+}
+
+void Connection::stop_writing() noexcept {
+    ErrorCode ignored;
+    socket_.cancel(ignored);
 }
 
 Task<ErrorCode> Connection::read_some() {
@@ -133,9 +145,20 @@ void Connection::make_room() {
 
 bool Connection::is_stale() noexcept {
     // Whatever is there to be read from an idle connection, an end or bytes, nobody asked for.
+    if (begin_ != end_ || has_pending_tls()) return true;
     char byte;
-    const auto count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return begin_ != end_ || count >= 0 || errno != EAGAIN;
+    return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+/// Whether there is something to be read that the socket no longer has: TLS reads ahead.
+bool Connection::has_pending_tls() noexcept {
+    if (!tls_) return false;
+    SSL* const tls = tls_->native_handle();
+    return SSL_has_pending(tls) == 1 || BIO_ctrl_pending(SSL_get_rbio(tls)) > 0;
+}
+
+shm::Nanos Connection::shortest_round_trip() noexcept {
+    return router::shortest_round_trip(socket_.native_handle());
 }
 
 void Connection::probe_when_idle() noexcept {

@@ -31,7 +31,7 @@ class Connection : public Waiter {
     /// Connects to the first of `endpoints` that answers before `deadline`; see connect_race.hpp.
     Task<TransportError> connect(std::span<const Tcp::endpoint> endpoints, shm::Nanos deadline);
 
-    /// TLS with SNI and verification of the certificate against `host`.
+    /// TLS with SNI and verification of the certificate against `host`; see tls_client.hpp.
     Task<TransportError> handshake(asio::ssl::context& context, const std::string& host,
                                    shm::Nanos deadline);
 
@@ -39,6 +39,15 @@ class Connection : public Waiter {
     Task<TransportError> accept_tls(asio::ssl::context& context, shm::Nanos deadline);
 
     Task<ErrorCode> write(std::span<const asio::const_buffer> pieces);
+
+    /// Writes as much as the system takes at once; the number of bytes. Over TLS, none.
+    std::size_t write_now(std::span<const asio::const_buffer> pieces, ErrorCode& error);
+
+    /// Writes the rest, `written` bytes having been written. May go on while something is read.
+    Task<ErrorCode> write_rest(std::span<const asio::const_buffer> pieces, std::size_t written);
+
+    /// Ends a pending write; nothing may be read meanwhile, and nothing more can be written.
+    void stop_writing() noexcept;
 
     /// Reads what there is, at the end of the buffer. At the end of the stream: asio::error::eof.
     Task<ErrorCode> read_some();
@@ -66,6 +75,14 @@ class Connection : public Waiter {
     /// late. `gone` must not destroy the Connection; that of the first call stays.
     void watch_peer(std::function<void(PeerGone)> gone);
 
+    bool is_tls() const noexcept { return tls_ != nullptr; }
+
+    /// The shortest round trip that it has seen; 0 if that is not known.
+    shm::Nanos shortest_round_trip() noexcept;
+
+    /// Why connect() or handshake() has failed, for people; empty if it is not known better.
+    const std::string& reason() const noexcept { return reason_; }
+
     /// What connect() has connected to.
     const Tcp::endpoint& peer() const noexcept { return peer_; }
 
@@ -78,6 +95,7 @@ class Connection : public Waiter {
 
     void on_deadline() noexcept override;
     void make_room();
+    bool has_pending_tls() noexcept;
     void await_peer();
 
     /// Looks whether the peer has left.
@@ -101,6 +119,7 @@ class Connection : public Waiter {
     Socket socket_;
     Tcp::endpoint peer_;
     std::unique_ptr<asio::ssl::stream<Socket&>> tls_;
+    std::string reason_;
     std::vector<char> in_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;

@@ -102,6 +102,7 @@ Outcome classify(TransportError error) noexcept {
         case TransportError::none:
             return {};
         case TransportError::pool_full:
+        case TransportError::out_of_resources:
             kind = Kind::overloaded;
             source = Source::own;
             break;
@@ -117,6 +118,8 @@ Outcome classify(TransportError error) noexcept {
         case TransportError::malformed:
             kind = Kind::server_error;
             break;
+        case TransportError::redirected:  // until its configuration is another one
+            return {Kind::server_error, Source::upstream, Retry::elsewhere, true};
         default:
             break;
     }
@@ -149,6 +152,18 @@ unsigned client_status(Kind kind, unsigned upstream_status) noexcept {
             return 500;
     }
     return 500;
+}
+
+unsigned client_status(TransportError failure) noexcept {
+    switch (failure) {
+        case TransportError::closed:
+        case TransportError::broken:
+        case TransportError::malformed:
+        case TransportError::redirected:
+            return 502;
+        default:
+            return client_status(classify(failure).kind, 0);
+    }
 }
 
 std::string_view to_string(Kind kind) noexcept {
@@ -209,9 +224,9 @@ std::string_view error_type(Kind kind) noexcept {
     return "internal_server_error";
 }
 
-ApiError broken_off(TransportError failure) {
+ApiError broken_off(TransportError failure, std::string_view reason) {
     const Kind kind = classify(failure).kind;
-    const std::string message = std::string(to_string(failure)) + ".";
+    const std::string message = describe(failure, reason) + ".";
     if (kind != Kind::timeout) return {502, message, "api_connection_error", {}, {}};
     return {client_status(kind, 0), message, std::string(error_type(kind)), {}, {}};
 }

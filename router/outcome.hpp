@@ -37,7 +37,7 @@ enum class Source : std::uint8_t {
     client,
     upstream,
     connection,
-    own,  ///< our own limits: of connections, or of the time that a stream may take in all
+    own,  ///< our own limits: of connections, descriptors, or of the time that a stream may take in all
 };
 
 /// Whether the same request may be tried again.
@@ -67,6 +67,10 @@ Outcome classify(TransportError error) noexcept;
 /// passed on where there was an answer; 0: there was none.
 unsigned client_status(Kind kind, unsigned upstream_status) noexcept;
 
+/// What the client is told when `failure` was the end of it: 502 for what an upstream has done with the
+/// request other than answer it, else the status of its kind.
+unsigned client_status(TransportError failure) noexcept;
+
 /// For logs and metrics: "rate_limited".
 std::string_view to_string(Kind kind) noexcept;
 
@@ -74,7 +78,7 @@ std::string_view to_string(Kind kind) noexcept;
 std::string_view error_type(Kind kind) noexcept;
 
 /// What the client is told where an upstream's answer has begun and `failure` was its end: 408 if that took
-/// too long, else 502.
-ApiError broken_off(TransportError failure);
+/// too long, else 502. `reason` says more about it, or is empty.
+ApiError broken_off(TransportError failure, std::string_view reason = {});
 
 }  // namespace weir::router

@@ -65,7 +65,8 @@ Router::Router(asio::io_context& io, const RouterConfig& config, const RouterOpt
       participant_(segment_.join(options.role)),
       pulse_(io),
       random_(options.seed != 0 ? options.seed : random_seed()),
-      wait_room_(io, segment_, participant_, config_.weir.queue.max_depth) {
+      wait_room_(io, segment_, participant_, config_.weir.queue.max_depth),
+      log_(options.log) {
     if (config_.weir.redis.enabled()) {
         segment_.set_shared(true);
         coordination_ = std::make_shared<Coordination>(io_, pulse_, segment_, config_.weir);
@@ -264,6 +265,11 @@ Task<Reply> Router::complete(std::string body, CompleteOptions options) {
         }
     }
     co_return to_reply(call, *call.error());
+}
+
+void Router::note_failure(std::string_view text) {
+    if (!log_) return;
+    if (const auto line = failures_.note(text, shm::now())) log_(*line);
 }
 
 }  // namespace weir::router

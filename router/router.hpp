@@ -7,6 +7,7 @@
 // or process. After fork() make it in the child.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@
 
 #include "router/config.hpp"
 #include "router/deployment.hpp"
+#include "router/failure_log.hpp"
 #include "router/placement.hpp"
 #include "router/pulse.hpp"
 #include "router/redis/coordination.hpp"
@@ -44,6 +46,9 @@ struct CompleteOptions {
 struct RouterOptions {
     std::string role = "router";  ///< shown by weir-inspect
     std::uint64_t seed = 0;       ///< of its random choices; 0: taken from the operating system
+    /// Called with a line for people when an attempt has failed for want of a connection or of a sound
+    /// answer; the same line once in ten seconds (failure_log.hpp). Must not throw. Empty: nobody is told.
+    std::function<void(std::string_view line)> log{};
 };
 
 class Router {
@@ -145,6 +150,9 @@ class Router {
 
     Candidate snapshot(Deployment& deployment, shm::Nanos now) const;
 
+    /// An attempt has failed, as `text` says.
+    void note_failure(std::string_view text);
+
     asio::io_context& io_;
     RouterConfig config_;
     shm::Segment segment_;
@@ -162,6 +170,8 @@ class Router {
     std::vector<Candidate> snapshots_;
     std::vector<Deployment*> order_;
     RequestReader reader_;
+    std::function<void(std::string_view)> log_;
+    FailureLog failures_;
 };
 
 }  // namespace weir::router

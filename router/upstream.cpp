@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 
+#include "router/shortage.hpp"
+
 namespace weir::router {
 namespace {
 
-/// An idle connection is asked whether it is still good only if it has been idle for this long:
-/// under load the question would cost a system call for each request and say yes.
-constexpr shm::Nanos kAskAfterIdle = std::chrono::milliseconds(500);
+/// How often to look whether idle connections are still good. What is used is looked at before, always.
+constexpr shm::Nanos kLookAfterIdle = std::chrono::seconds(1);
 
 /// When to ask again for addresses if nobody knew them, and for how long at least to leave the
 /// connections that are there in peace.
@@ -68,8 +69,9 @@ Task<Upstream::Acquired> Upstream::acquire(bool fresh, shm::Nanos deadline) {
     auto connection = std::make_unique<Connection>(io_, pulse_);
     const TransportError error = co_await connect(*connection, deadline);
     if (error == TransportError::none) co_return Acquired{std::move(connection)};
+    Acquired failed{nullptr, error, connection->reason()};
     release(std::move(connection), false);
-    co_return Acquired{nullptr, error};
+    co_return failed;
 }
 
 void Upstream::release(std::unique_ptr<Connection> connection, bool keep) {
@@ -91,8 +93,7 @@ std::unique_ptr<Connection> Upstream::take_idle() {
     while (!idle_.empty()) {
         auto connection = std::move(idle_.back());
         idle_.pop_back();
-        const bool ask = shm::now() - connection->idle_since > kAskAfterIdle;
-        if (!ask || !connection->is_stale()) return connection;
+        if (!connection->is_stale()) return connection;
         --open_;
     }
     return nullptr;
@@ -121,7 +122,7 @@ Task<TransportError> Upstream::connect(Connection& connection, shm::Nanos deadli
     const auto endpoints = endpoints_;  // another request may resolve anew meanwhile
     const auto error = co_await connection.connect(endpoints, deadline);
     if (error != TransportError::none) {
-        distrust_addresses();  // the name may have moved
+        if (error != TransportError::out_of_resources) distrust_addresses();  // the name may have moved
         co_return error;
     }
     prefer(connection.peer());
@@ -144,7 +145,8 @@ Task<TransportError> Upstream::resolve(shm::Nanos deadline) {
     bool looked_up = !looking_up_;  // who knows the answer says it at once
     if (!looked_up) looked_up = co_await wait_in(asking_, until);
     if (!endpoints_.empty()) co_return TransportError::none;
-    co_return looked_up ? TransportError::resolve : TransportError::connect_timeout;
+    if (!looked_up) co_return TransportError::connect_timeout;
+    co_return has_descriptors() ? TransportError::resolve : TransportError::out_of_resources;
 }
 
 void Upstream::begin_look_up() {
@@ -201,6 +203,9 @@ void Upstream::close_idle(shm::Nanos now) {
         idle_.erase(idle_.begin());
         --open_;
     }
+    if (now - looked_after_ < kLookAfterIdle) return;
+    looked_after_ = now;
+    open_ -= std::erase_if(idle_, [](const auto& connection) { return connection->is_stale(); });
 }
 
 }  // namespace weir::router

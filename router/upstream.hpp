@@ -28,6 +28,7 @@ class Upstream {
     struct Acquired {
         std::unique_ptr<Connection> connection;  ///< null if and only if there is an error
         TransportError error = TransportError::none;
+        std::string reason{};  ///< of the error, for people, if more is known than `error` says
     };
 
     /// An idle connection, or a new one; waits for one to come free when there are too many, until
@@ -92,6 +93,7 @@ class Upstream {
     std::vector<std::unique_ptr<Connection>> idle_;  // the latest used last: it is the likeliest alive
     Queue waiting_;                                  // for room
     std::size_t open_ = 0;
+    shm::Nanos looked_after_{};  // idle_
 };
 
 }  // namespace weir::router

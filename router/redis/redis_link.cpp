@@ -27,7 +27,7 @@ Task<std::string> RedisLink::open(Upstream& upstream, const RedisGreeting& greet
     close();
     auto acquired = co_await upstream.acquire(false, deadline);
     if (!acquired.connection) {
-        co_return fmt::format("{}: {}", name_of(upstream), to_string(acquired.error));
+        co_return fmt::format("{}: {}", name_of(upstream), describe(acquired.error, acquired.reason));
     }
     upstream_ = &upstream;
     connection_ = std::move(acquired.connection);

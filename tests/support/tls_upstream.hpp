@@ -2,6 +2,7 @@
 // for.
 #pragma once
 
+#include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -20,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace weir::test {
@@ -28,7 +30,8 @@ namespace weir::test {
 class Certificate {
  public:
     /// `names` as X509 writes them: "DNS:localhost,IP:127.0.0.1".
-    explicit Certificate(const std::string& names) {
+    /// It is valid from a minute ago until `seconds` from now.
+    explicit Certificate(const std::string& names, long seconds = 3600) {
         static int count = 0;
         const std::string stem = "weir-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
         certificate_ = std::filesystem::temp_directory_path() / (stem + ".crt");
@@ -38,7 +41,7 @@ class Certificate {
         X509_set_version(made.get(), 2);
         ASN1_INTEGER_set(X509_get_serialNumber(made.get()), count);
         X509_gmtime_adj(X509_getm_notBefore(made.get()), -60);
-        X509_gmtime_adj(X509_getm_notAfter(made.get()), 3600);
+        X509_gmtime_adj(X509_getm_notAfter(made.get()), seconds);
         X509_set_pubkey(made.get(), key.get());
         const std::unique_ptr<X509_EXTENSION, decltype(&X509_EXTENSION_free)> alternatives(
             X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, names.c_str()), X509_EXTENSION_free);
@@ -66,13 +69,15 @@ class Certificate {
     std::filesystem::path key_;
 };
 
-/// Answers one request of each connection with the same JSON, one connection after the other.
+/// Answers one request of each connection with the same JSON, one connection after the other. Where something
+/// is to come `behind` the first answer, that connection stays open until its client leaves.
 class TlsUpstream {
     using Tcp = boost::asio::ip::tcp;
 
  public:
-    explicit TlsUpstream(const Certificate& certificate)
-        : context_(boost::asio::ssl::context::tls_server),
+    explicit TlsUpstream(const Certificate& certificate, std::string behind = {})
+        : behind_(std::move(behind)),
+          context_(boost::asio::ssl::context::tls_server),
           acceptor_(io_, Tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0)) {
         context_.use_certificate_file(certificate.certificate(), boost::asio::ssl::context::pem);
         context_.use_private_key_file(certificate.key(), boost::asio::ssl::context::pem);
@@ -126,7 +131,7 @@ class TlsUpstream {
     }
 
     template <class Stream>
-    static void answer(Stream& tls) {
+    void answer(Stream& tls) {
         std::string request;
         std::array<char, 4096> buffer{};
         boost::system::error_code error;
@@ -136,12 +141,24 @@ class TlsUpstream {
         }
         const std::string body =
             R"({"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}})";
+        const std::string behind = std::exchange(behind_, {});
+        // Both leave in one segment, so that the client's TLS reads both when it reads the first.
+        const int cork = behind.empty() ? 0 : 1;
+        const int socket = tls.next_layer().native_handle();
+        ::setsockopt(socket, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork);
         boost::asio::write(tls, boost::asio::buffer("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
                                                     "content-length: " + std::to_string(body.size()) +
-                                                    "\r\nconnection: close\r\n\r\n" + body),
+                                                    (behind.empty() ? "\r\nconnection: close" : "") +
+                                                    "\r\n\r\n" + body),
                            error);
+        if (behind.empty()) return;
+        boost::asio::write(tls, boost::asio::buffer(behind), error);
+        const int off = 0;
+        ::setsockopt(socket, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+        while (!error) tls.read_some(boost::asio::buffer(buffer), error);
     }
 
+    std::string behind_;  // the thread's
     boost::asio::io_context io_;
     boost::asio::ssl::context context_;
     Tcp::acceptor acceptor_;
