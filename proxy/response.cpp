@@ -6,16 +6,19 @@
 #include <array>
 #include <boost/beast/http/status.hpp>
 
+#include "router/feedback.hpp"
 #include "router/json_text.hpp"
 
 namespace weir::proxy {
 namespace {
 
 /// What an answer's body is and how to treat it: meant for the client as it stands.
-constexpr std::array<std::string_view, 9> kRelayedAsIs = {
-    "content-type",     "content-encoding", "content-disposition",
-    "content-language", "cache-control",    "retry-after",
-    "retry-after-ms",   "x-should-retry",   "etag"};
+constexpr std::array<std::string_view, 7> kRelayedAsIs = {
+    "content-type",  "content-encoding", "content-disposition", "content-language",
+    "cache-control", "x-should-retry",   "etag"};
+
+/// The same where they say something that a client can heed.
+constexpr std::array<std::string_view, 2> kWaits = {"retry-after", "retry-after-ms"};
 
 /// What an upstream says about itself and its connection: nothing to the client.
 constexpr std::array<std::string_view, 4> kNotRelayed = {"server", "date", "set-cookie", "alt-svc"};
@@ -38,6 +41,13 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
                        [name](std::string_view known) { return router::same_name(known, name); });
 }
 
+/// Whether an upstream's retry-after or retry-after-ms tells clients to wait: "at once", a negative number or
+/// garbage would make them come back too early, each by rules of its own.
+bool tells_to_wait(std::string_view value) {
+    if (const auto wait = router::parse_seconds(value)) return *wait > shm::Nanos{};
+    return router::parse_http_date(value).has_value();
+}
+
 std::string model_json(std::string_view name) {
     return fmt::format(R"({{"id":{},"object":"model","created":1677610602,"owned_by":"openai"}})",
                        router::json_string(name));
@@ -46,11 +56,14 @@ std::string model_json(std::string_view name) {
 }  // namespace
 
 HeadWriter::HeadWriter(std::string& out, unsigned status) : out_(out) {
-    const auto reason =
-        boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
+    const auto known = boost::beast::http::int_to_status(status);
     const fmt::format_int code(status);
     out_.append("HTTP/1.1 ").append(code.data(), code.size()).append(" ");
-    out_.append(reason.data(), reason.size()).append("\r\n");
+    if (known != boost::beast::http::status::unknown) {
+        const auto reason = boost::beast::http::obsolete_reason(known);
+        out_.append(reason.data(), reason.size());
+    }
+    out_ += "\r\n";
 }
 
 HeadWriter& HeadWriter::field(std::string_view name, std::string_view value) {
@@ -93,7 +106,7 @@ PlainAnswer to_answer(const router::ApiError& error) {
 }
 
 void append_retry_after(const router::Fields& fields, HeadWriter& head) {
-    if (fields.has("retry-after") || fields.has("retry-after-ms")) return;
+    if (tells_to_wait(fields.get("retry-after")) || tells_to_wait(fields.get("retry-after-ms"))) return;
     head.field("retry-after", rounded_up(kUnknownWait, std::chrono::seconds(1)))
         .field("retry-after-ms", rounded_up(kUnknownWait, std::chrono::milliseconds(1)));
 }
@@ -177,6 +190,8 @@ void relay_fields(const router::Fields& fields, HeadWriter& head) {
         const router::Field field = fields[i];
         if (among(kRelayedAsIs, field.name)) {
             head.field(field.name, field.value);
+        } else if (among(kWaits, field.name)) {
+            if (tells_to_wait(field.value)) head.field(field.name, field.value);
         } else if (!among(kNotRelayed, field.name) && !router::is_hop_by_hop(fields, field.name)) {
             head.field("llm_provider-", field.name, field.value);
         }

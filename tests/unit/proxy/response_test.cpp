@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 using namespace weir::proxy;
 using namespace std::chrono_literals;
@@ -33,6 +35,39 @@ TEST_CASE("a head is written field by field") {
     HeadWriter head(out, 404);
     head.field("a", "b").field("n", std::uint64_t{18446744073709551615u}).end();
     CHECK(out == "before HTTP/1.1 404 Not Found\r\na: b\r\nn: 18446744073709551615\r\n\r\n");
+}
+
+TEST_CASE("a status without a name has none in its line") {
+    std::string out;
+    const HeadWriter head(out, 420);
+    CHECK(out == "HTTP/1.1 420 \r\n");
+}
+
+TEST_CASE("an upstream's wait is passed on if it is one, and a 429 has one in any case") {
+    struct Case {
+        std::string name;
+        std::string value;
+        bool heeded;
+    };
+    for (const Case& one : std::vector<Case>{{"Retry-After", "7", true},
+                                             {"Retry-After", "0.5", true},
+                                             {"Retry-After", "Sun, 06 Nov 2094 08:49:37 GMT", true},
+                                             {"retry-after-ms", "700", true},
+                                             {"Retry-After", "0", false},
+                                             {"Retry-After", "-5", false},
+                                             {"Retry-After", "soon", false},
+                                             {"Retry-After", "", false},
+                                             {"retry-after-ms", "0", false},
+                                             {"retry-after-ms", "-1", false}}) {
+        INFO(one.name << ": " << one.value);
+        Fields fields;
+        fields.add(one.name, one.value);
+        CHECK(relayed(fields) == (one.heeded ? one.name + ": " + one.value + "\r\n" : ""));
+        std::string added;
+        HeadWriter head(added);
+        append_retry_after(fields, head);
+        CHECK(added == (one.heeded ? "" : "retry-after: 1\r\nretry-after-ms: 1000\r\n"));
+    }
 }
 
 TEST_CASE("an error has OpenAI's shape") {
@@ -88,7 +123,7 @@ TEST_CASE("of an upstream's fields, clients see what is theirs") {
         fields.add(name, std::string_view(name) == "Connection" ? "x-hop" : "v");
     }
     CHECK(relayed(fields) ==
-          "Content-Type: v\r\ncontent-encoding: v\r\nretry-after: v\r\nETag: v\r\n"
+          "Content-Type: v\r\ncontent-encoding: v\r\nETag: v\r\n"
           "llm_provider-X-Thing: v\r\nllm_provider-x-request-id: v\r\n");
 }
 
