@@ -1,6 +1,6 @@
 // weir-inspect: shows what a segment holds, replays its flight recorder, ends cooldowns, and removes it.
 // Exit codes: 0 done, 1 an audit found a violated limit, 2 usage, 3 there is no such segment or
-// deployment, or it cannot be read.
+// deployment, or it cannot be read, 4 it is in use and is not removed.
 #include <time.h>
 #include <unistd.h>
 
@@ -9,8 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "shm/file_lock.hpp"
 #include "shm/health.hpp"
 #include "shm/inspect_view.hpp"
+#include "shm/layout.hpp"
+#include "shm/shm_file.hpp"
 
 namespace {
 
@@ -22,11 +25,13 @@ constexpr int kDone = 0;
 constexpr int kViolated = 1;
 constexpr int kUsage = 2;
 constexpr int kNoSegment = 3;
+constexpr int kInUse = 4;
 
 struct Options {
     std::string segment = "weir";
     bool json = false;
     bool watch = false;
+    bool force = false;
     std::size_t last = 40;
     std::string view = "list";
     std::vector<std::string> clear;  // deployments whose cooldown is to end
@@ -55,7 +60,23 @@ int show(const Options& options) {
     }
 }
 
+/// Whether a participant holds its lock on the segment's file, of whatever layout it is; also a stopped one.
+bool in_use(const std::string& name) {
+    weir::shm::check_name(name);
+    const weir::shm::OwnedFile file = weir::shm::open_named(name, false);
+    return file && weir::shm::locked_by_another(file.fd(), weir::shm::kLockParticipants,
+                                                weir::shm::WaitingRecord::kParticipantsMax);
+}
+
 int remove(const Options& options) {
+    if (!options.force && in_use(options.segment)) {
+        std::cerr << "weir-inspect: segment '" << options.segment
+                  << "' is in use (see `weir-inspect participants`). Stop its programs first. With --force "
+                     "the name is removed all the same: programs of this version then go over to a new "
+                     "segment of that name, with what they have used; stopped or older ones count by "
+                     "themselves, so that limits hold twice.\n";
+        return kInUse;
+    }
     if (Segment::remove(options.segment)) {
         write_all("removed segment '" + options.segment + "'\n");
         return kDone;
@@ -106,7 +127,8 @@ void add_views(CLI::App& app, Options& options) {
     add("audit",
         "replay the flight recorder: the fullest window of each limiter; exits 1 on a violation");
     add("info", "size, capacity and layout of the segment");
-    add("remove", "remove the segment's name; programs that have it open keep private counters");
+    add("remove", "remove the segment's name, unless a program uses it")
+        ->add_flag("--force", options.force, "also if programs use it, which then go over to a new one");
 }
 
 }  // namespace
@@ -119,7 +141,8 @@ int main(int argc, char** argv) {
     app.add_flag("--json", options.json, "machine-readable output");
     app.add_flag("-w,--watch", options.watch, "repeat every second");
     app.require_subcommand(0, 1);
-    app.footer("Exit codes: 0 done, 1 a limit was violated, 2 usage, 3 no such segment or deployment.");
+    app.footer("Exit codes: 0 done, 1 a limit was violated, 2 usage, 3 no such segment or deployment, "
+               "4 in use.");
     add_views(app, options);
     try {
         app.parse(argc, argv);

@@ -194,9 +194,13 @@ TEST_CASE("weir-inspect ends the cooldowns of the deployments that are named, or
     CHECK(run({"weir-inspect", "--segment", nothing.name(), "list"}).status == 3);
 }
 
-TEST_CASE("weir-inspect removes a segment once") {
+TEST_CASE("weir-inspect removes a segment once, and one in use only by force") {
     const Used used;
-    CHECK(used.inspect({"remove"}).status == 0);
+    const Finished refused = used.inspect({"remove"});
+    CHECK(refused.status == 4);
+    CHECK(has(refused.errors, "in use"));
+    CHECK(used.inspect({"list"}).status == 0);
+    CHECK(used.inspect({"remove", "--force"}).status == 0);
     const Finished again = used.inspect({"remove"});
     CHECK(again.status == 3);
     CHECK(has(again.errors, used.scratch.name()));
