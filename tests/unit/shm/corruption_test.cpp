@@ -19,8 +19,7 @@ namespace {
 
 struct Fixture {
     ScratchName scratch;
-    SegmentImpl impl{SegmentFile::open(scratch.options()), scratch.name,
-                     std::chrono::milliseconds(50)};
+    SegmentImpl impl{SegmentFile::open(scratch.options()), scratch.options(), false};
     Segment segment = Segment::open(scratch.options());
     Participant me = segment.join("me");
     Limiter a = segment.limiter({"key", "a"}, 10);
