@@ -19,6 +19,10 @@ if(WEIR_SANITIZE)
     endif()
 endif()
 
+if(WEIR_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # The same launcher whoever configures, or a change of it would build everything again.
 find_program(WEIR_CCACHE ccache)
 if(WEIR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

@@ -4,6 +4,7 @@
 #
 #   scripts/install_deps.sh          says what it installs; silent when there is nothing to do
 #   scripts/install_deps.sh --list   only names the packages
+#   scripts/install_deps.sh NAME...  these packages besides
 set -euo pipefail
 
 packages=(
@@ -18,7 +19,8 @@ case "${1:-}" in
     "") ;;
     --list) printf '%s\n' "${packages[@]}"; exit 0 ;;
     --help) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
-    *) complain "unknown argument \"$1\" (see --help)"; exit 2 ;;
+    -*) complain "unknown argument \"$1\" (see --help)"; exit 2 ;;
+    *) packages+=("$@") ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then
