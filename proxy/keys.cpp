@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "router/wildcard.hpp"
+#include "shm/name_key.hpp"
 
 namespace weir::proxy {
 namespace {
@@ -96,6 +97,8 @@ Keys::Keys(const router::RouterConfig& config, shm::Segment& segment)
     const router::WeirSettings& weir = config.weir;
     for (const router::KeyConfig& key : weir.keys) {
         auto identity = std::make_unique<Identity>(Identity{key.name, &key, {}, {}});
+        identity->owner = shm::hash_bytes(key.name, 0) | 1;
+        identity->bounds = router::bounds_of(config, weir.request_options, key.request_options);
         identity->limits.push_back(std::make_shared<LimitSet>("api_key", key.name, key.limits,
                                                               weir.window, token_unit_, segment));
         confine(*identity, "key", key.name, key.models);

@@ -38,6 +38,8 @@ struct Identity {
     const router::KeyConfig* config = nullptr;  ///< null for the master key and for anybody
     std::vector<std::shared_ptr<LimitSet>> limits;
     std::vector<Confinement> confined;  ///< the key itself, its user, its team; those that are confined
+    std::uint64_t owner = 0;  ///< tells keys apart in the queue; 0 for the master key and for anybody
+    std::optional<router::RequestBounds> bounds{};  ///< empty for the master key and for anybody
 };
 
 /// A model as it was asked for, and the group that it stands for.

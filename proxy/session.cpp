@@ -235,6 +235,7 @@ Task<void> Session::forward(const Route& route, const Identity& identity) {
     router::ApiError error;
     auto facts = read_facts(route, form ? type : std::string_view(), error);
     if (!facts || !heed_head(*facts, error)) co_return co_await write(to_answer(error));
+    lowered_ = identity.bounds ? router::apply_bounds(*facts, *identity.bounds) : std::string();
     served_.bytes_in = intake_.body().size();
     facts->model = Keys::resolve(identity, route.model.empty() ? facts->model : route.model);
     if (facts->own_fallbacks) {
@@ -287,6 +288,8 @@ Task<void> Session::send(router::Request& request, const Identity& identity) {
         co_return co_await write(to_answer(router::no_room()));
     }
     request.caller = {caller_.windows, caller_.holds, {}};
+    if (identity.bounds) request.bounds = &*identity.bounds;
+    request.owner = identity.owner;
     if (identity.config != nullptr) request.caller.priority = identity.config->priority;
     request.request_id = served_.request_id;
     Call call(setup_->router, request);
@@ -340,6 +343,7 @@ void Session::append_call(HeadWriter& head, const Call& call) const {
     head.field("x-litellm-attempted-retries", call.effort().retries)
         .field("x-litellm-attempted-fallbacks", call.effort().fallbacks)
         .field("x-weir-limit-mode", to_string(setup_->router.limit_mode()));
+    if (!lowered_.empty()) head.field("x-weir-lowered-options", lowered_);
     const shm::Nanos now = call.error() ? shm::now() : call.came_at();
     append_limits(head, setup_->router.participant(), caller_, deployments, now);
 }

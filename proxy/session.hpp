@@ -79,6 +79,7 @@ class Session : public std::enable_shared_from_this<Session> {
     LastDigest last_key_;
     CallerScopes caller_;
     Served served_;
+    std::string lowered_;  // options of the request that asked for more than its key may
     std::string own_fields_;        // of the present answer's head, as lines
     std::string deployment_id_;     // what Served refers to may go before it is logged
     shm::Nanos began_{};            // the head of the present request was there

@@ -189,6 +189,7 @@ Search::Terms Call::terms() const {
     Search::Terms terms;
     terms.stream = facts.stream;
     terms.tags = facts.tags;
+    terms.owner = request_.owner;
     terms.priority = facts.priority.value_or(router_.config_.default_priority.value_or(kPriorityDefault));
     terms.began = shm::now();
     shm::Nanos patience = router_.config_.weir.queue.max_wait;
@@ -324,7 +325,8 @@ RetryRules Call::retry_rules() const {
     if (own == general.group_retry_policy.end()) own = general.group_retry_policy.find(group());
     if (own != general.group_retry_policy.end()) rules.policy = own->second;
     const auto deployments = account_.deployment()->config().num_retries;
-    rules.num_retries = request_.facts->num_retries.value_or(deployments.value_or(rules.num_retries));
+    rules.num_retries = most_retries(deployments.value_or(rules.num_retries), request_.facts->num_retries,
+                                     request_.bounds);
     return rules;
 }
 

@@ -31,6 +31,8 @@ struct Request {
     bool generates = true;  ///< false for embeddings and the like, which have no completion
     std::string_view request_id{};  ///< told to the upstream, if not empty
     CallerLimits caller{};
+    std::uint64_t owner = 0;  ///< who asks, for the fair use of the queue; 0: the operator
+    const RequestBounds* bounds = nullptr;  ///< on what the request may ask for; null: none
     std::optional<shm::Nanos> max_wait{};  ///< for capacity; goes before what the body says
 };
 

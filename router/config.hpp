@@ -133,6 +133,7 @@ struct WeirSettings {
     std::uint32_t expected_hosts = 1;
     shm::Nanos drain = std::chrono::seconds(30);  ///< for running answers at a stop
     CostPolicy cost_policy = CostPolicy::sum;     ///< of deployments that name none
+    RequestBounds request_options;  ///< what requests of keys may ask for
     std::vector<KeyConfig> keys;
     std::vector<OwnerConfig> users;
     std::vector<OwnerConfig> teams;

@@ -32,6 +32,7 @@ constexpr auto kKeyKeys = std::to_array<std::string_view>({"name",
                                                            "blocked",
                                                            "end_user",
                                                            "aliases",
+                                                           "request_options",
                                                            "rpm_limit",
                                                            "tpm_limit",
                                                            "rpd_limit",
@@ -40,6 +41,9 @@ constexpr auto kKeyKeys = std::to_array<std::string_view>({"name",
                                                            "model_rpm_limit",
                                                            "model_tpm_limit",
                                                            "models"});
+
+constexpr auto kRequestOptionKeys = std::to_array<std::string_view>(
+    {"num_retries", "timeout", "max_wait_seconds", "priority", "max_fallbacks"});
 
 void read_model_limits(const ConfigNode& node,
                        std::map<std::string, std::uint64_t, std::less<>>& limits) {
@@ -152,6 +156,25 @@ void read_secret(const ConfigNode& node, KeyConfig& key, std::set<std::string>& 
         node.error("another entry has the same key");
 }
 
+RequestBounds read_request_options(const ConfigNode& node) {
+    RequestBounds bounds;
+    if (!node.expect_map("request options and their bounds")) return bounds;
+    node.only(kRequestOptionKeys);
+    constexpr double kDay = 86400;
+    if (const auto most = node.at("num_retries").whole(0, 100)) {
+        bounds.num_retries = static_cast<std::uint32_t>(*most);
+    }
+    bounds.timeout = node.at("timeout").seconds(0.001, kDay);
+    bounds.max_wait = node.at("max_wait_seconds").seconds(0, kDay);
+    if (const auto best = node.at("priority").whole(0, 255)) {
+        bounds.priority = static_cast<std::uint8_t>(*best);
+    }
+    if (const auto most = node.at("max_fallbacks").whole(0, 100)) {
+        bounds.max_fallbacks = static_cast<std::uint32_t>(*most);
+    }
+    return bounds;
+}
+
 KeyConfig read_key(const ConfigNode& node, std::set<std::string>& names,
                    std::set<std::string>& secrets) {
     KeyConfig key;
@@ -164,6 +187,7 @@ KeyConfig read_key(const ConfigNode& node, std::set<std::string>& names,
     key.expires = read_expires(node.at("expires"));
     key.blocked = node.at("blocked").boolean().value_or(false);
     key.end_user = read_end_user(node.at("end_user"));
+    key.request_options = read_request_options(node.at("request_options"));
     const ConfigNode aliases = node.at("aliases");
     if (aliases.expect_map("aliases and their groups")) {
         for (const auto& [alias, group] : aliases.members()) {
@@ -180,6 +204,7 @@ SettingTable caller_settings() noexcept {
 }
 
 void read_callers(const ConfigNode& settings, WeirSettings& weir) {
+    weir.request_options = read_request_options(settings.at("request_options"));
     std::set<std::string> names;
     std::set<std::string> secrets;
     for (const ConfigNode& node : settings.at("keys").items()) {

@@ -16,7 +16,8 @@ constexpr auto kGeneralKeys = std::to_array<std::string_view>(
 
 constexpr auto kWeirKeys = std::to_array<std::string_view>(
     {"segment", "segment_size", "window_seconds", "max_body_bytes", "upstream_timeout_seconds",
-     "queue", "upstream", "clients", "redis", "fail_mode", "expected_hosts", "drain_seconds", "cost_policy",
+     "queue", "request_options", "upstream", "clients", "redis", "fail_mode", "expected_hosts",
+     "drain_seconds", "cost_policy",
      "keys", "users", "teams", "end_users", "end_user_default"});
 
 void read_queue(const ConfigNode& node, QueueSettings& queue) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "router/request_bounds.hpp"
 #include "shm/clock.hpp"
 
 namespace weir::router {
@@ -46,6 +47,7 @@ struct KeyConfig : CallerConfig {
     bool blocked = false;
     std::optional<CallerConfig> end_user;  ///< for each `user` that this key's bodies name
     std::map<std::string, std::string, std::less<>> aliases;  ///< model names of this key alone
+    RequestBounds request_options;  ///< where it says nothing, WeirSettings::request_options does
 };
 
 }  // namespace weir::router

@@ -171,7 +171,7 @@ bool Search::may_wait(bool has_fallback) const noexcept {
 
 Task<Outcome> Search::wait() {
     const shm::Nanos from = shm::now();
-    const WaitRoom::Stay stay{lane_, terms_.priority, ready_at_, terms_.give_up_at};
+    const WaitRoom::Stay stay{lane_, terms_.priority, ready_at_, terms_.give_up_at, terms_.owner};
     const WaitRoom::End end = co_await router_.wait_room_.wait(*this, stay);
     waited_ += shm::now() - from;
     switch (end) {
@@ -181,8 +181,10 @@ Task<Outcome> Search::wait() {
                                          shm::to_seconds(shm::now() - terms_.began), error_.message);
             break;
         case WaitRoom::End::full:
-            error_.message = fmt::format("{} requests wait for capacity already, and no more may. {}",
-                                         router_.wait_room_.size(), error_.message);
+            error_.message = fmt::format("{} requests wait for capacity already, {} of them of this key, and "
+                                         "no more may. {}",
+                                         router_.wait_room_.size(), router_.wait_room_.waiting(terms_.owner),
+                                         error_.message);
             break;
         case WaitRoom::End::never:
         case WaitRoom::End::left: break;

@@ -13,14 +13,12 @@
 #include "router/account.hpp"
 #include "router/api_error.hpp"
 #include "router/outcome.hpp"
+#include "router/request_bounds.hpp"
 #include "router/router.hpp"
 #include "router/wait_room.hpp"
 #include "shm/lease.hpp"
 
 namespace weir::router {
-
-/// The priority of a request that has none: in the middle, so that others can go before or after.
-inline constexpr std::uint8_t kPriorityDefault = 128;
 
 class Search final : private Guest {
  public:
@@ -30,6 +28,7 @@ class Search final : private Guest {
         shm::Nanos began{};
         shm::Nanos give_up_at{};  ///< not after `began`: it does not wait
         std::span<const std::string> tags{};
+        std::uint64_t owner = 0;  ///< of the request, for the fair use of the queue; 0: the operator
     };
 
     /// Both must outlive it.

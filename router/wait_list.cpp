@@ -6,11 +6,18 @@ namespace weir::router {
 
 std::optional<WaitList::Id> WaitList::add(const Waiter& waiter) {
     if (waiters_.size() >= depth_max_) return std::nullopt;
+    if (waiter.owner != 0 && waiting(waiter.owner) >= depth_max_ - waiters_.size()) return std::nullopt;
     const Id id = next_id_++;
+    if (waiter.owner != 0) ++owners_[waiter.owner];
     waiters_.emplace(id, waiter);
     lanes_[waiter.lane].emplace(waiter.priority, id);
     deadlines_.emplace(waiter.deadline, id);
     return id;
+}
+
+std::size_t WaitList::waiting(std::uint64_t owner) const noexcept {
+    const auto at = owners_.find(owner);
+    return at == owners_.end() ? 0 : at->second;
 }
 
 bool WaitList::has_ahead(std::uint64_t lane, std::uint8_t priority) const {
@@ -56,6 +63,9 @@ void WaitList::remove(Id id) {
     if (at == waiters_.end()) return;
     leave_lane(id, at->second);
     deadlines_.erase({at->second.deadline, id});
+    if (const auto owner = owners_.find(at->second.owner); owner != owners_.end() && --owner->second == 0) {
+        owners_.erase(owner);
+    }
     waiters_.erase(at);
 }
 

@@ -35,13 +35,21 @@ class WaitList {
         std::uint8_t priority = 0;     ///< lower first
         shm::Nanos ready_at{};         ///< not worth a try before
         shm::Nanos deadline = kNever;  ///< given up then
+        std::uint64_t owner = 0;       ///< who waits, for the fair use of the list; 0: the operator
     };
 
-    /// At most `depth_max` wait at once.
+    /// At most `depth_max` wait at once. An owner may have as many waiters as there are places free: one
+    /// alone gets half of the list, two a third each, and there is always a place for a newcomer. Switches
+    /// share a buffer by this rule (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory
+    /// packet switches", 1998).
     explicit WaitList(std::size_t depth_max) : depth_max_(depth_max) {}
 
-    /// Lets one wait, behind those of its lane with the same priority. Nothing if the list is full.
+    /// Lets one wait, behind those of its lane with the same priority. Nothing if the list is full, or this
+    /// owner's part of it.
     std::optional<Id> add(const Waiter& waiter);
+
+    /// How many of this owner wait.
+    std::size_t waiting(std::uint64_t owner) const noexcept;
 
     /// Whether somebody waits in `lane` whom a newcomer of `priority` must not overtake.
     bool has_ahead(std::uint64_t lane, std::uint8_t priority) const;
@@ -82,6 +90,7 @@ class WaitList {
     std::size_t depth_max_;
     Id next_id_ = 1;
     std::unordered_map<Id, Waiter> waiters_;
+    std::unordered_map<std::uint64_t, std::size_t> owners_;  // how many of each wait; none is 0
     std::map<std::uint64_t, Lane> lanes_;  // none is empty
     std::set<std::pair<shm::Nanos, Id>> deadlines_;
 };

@@ -49,7 +49,7 @@ bool WaitRoom::has_ahead(const LaneName& lane, std::uint8_t priority, shm::Nanos
 Task<WaitRoom::End> WaitRoom::wait(Guest& guest, Stay stay) {
     const shm::Nanos now = shm::now();
     const shm::Nanos look_at = std::min<shm::Nanos>(stay.ready_at, now + look_again_);
-    const auto id = list_.add({stay.lane.id(), stay.priority, look_at, stay.deadline});
+    const auto id = list_.add({stay.lane.id(), stay.priority, look_at, stay.deadline, stay.owner});
     if (!id) co_return End::full;
     if (list_.size() == 1) {
         lines_.begin(now);

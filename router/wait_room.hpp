@@ -66,6 +66,7 @@ class WaitRoom {
 
     /// How many wait in this process.
     std::size_t size() const noexcept { return list_.size(); }
+    std::size_t waiting(std::uint64_t owner) const noexcept { return list_.waiting(owner); }
 
     /// Whether anybody waits for anything, in any process.
     bool in_use() const noexcept { return list_.size() != 0 || lines_.others_wait(); }
@@ -77,7 +78,7 @@ class WaitRoom {
         placed,
         never,     ///< it has turned out that waiting does not help
         deadline,  ///< given up
-        full,      ///< too many wait already: it did not wait at all
+        full,      ///< too many wait already, or too many of its owner: it did not wait at all
         left,      ///< by leave()
     };
     struct Stay {
@@ -85,6 +86,7 @@ class WaitRoom {
         std::uint8_t priority = 0;  ///< lower first
         shm::Nanos ready_at{};      ///< not worth a try before
         shm::Nanos deadline{};
+        std::uint64_t owner = 0;  ///< whose part of the queue it takes; 0: the operator
     };
     /// `guest` must stay until it ends.
     Task<End> wait(Guest& guest, Stay stay);

@@ -234,3 +234,28 @@ TEST_CASE("any sequence of calls keeps the order that a plain list would have") 
                 }));
     }
 }
+
+TEST_CASE("one owner cannot take all places, and a newcomer always gets one") {
+    WaitList list(20);
+    const auto add = [&](std::uint64_t owner) { return list.add({1, 0, 0s, 10s, owner}); };
+    std::vector<Id> evil;
+    while (const auto id = add(7)) evil.push_back(*id);
+    CHECK(evil.size() == 10);
+    CHECK(list.waiting(7) == 10);
+    std::size_t good = 0;
+    while (add(8)) ++good;
+    CHECK(good == 5);
+    CHECK(add(9).has_value());
+    CHECK_FALSE(add(7).has_value());
+    for (const Id id : evil) list.remove(id);
+    CHECK(list.waiting(7) == 0);
+    CHECK(add(7).has_value());
+}
+
+TEST_CASE("the operator may take every place") {
+    WaitList list(20);
+    std::size_t count = 0;
+    while (list.add({1, 0, 0s, 10s})) ++count;
+    CHECK(count == 20);
+    CHECK(list.waiting(0) == 0);
+}
