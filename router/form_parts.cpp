@@ -15,6 +15,7 @@ namespace {
 constexpr std::size_t kBoundaryMax = 70;
 constexpr std::string_view kTokenMarks = "!#$%&'*+-.^_`|~";   // RFC 9110, 5.6.2
 constexpr std::string_view kBoundaryMarks = "'()+_,-./:=? ";  // RFC 2046, 5.1.1
+constexpr std::string_view kMultipart = "multipart/";
 constexpr std::array<std::string_view, 3> kPlainEncodings = {"7bit", "8bit", "binary"};
 
 bool is_alphanumeric(char c) noexcept {
@@ -44,7 +45,6 @@ class FieldValue {
     struct Parameter {
         std::string_view name;
         std::string value;  // unquoted; a quote or a backslash in it is written as %22 or %5C
-        bool quoted = false;
     };
 
     /// False if the value is not of this form; error() then says why.
@@ -82,9 +82,8 @@ class FieldValue {
             }
         }
         text = trimmed(text.substr(equals + 1));
-        parameter.quoted = !text.empty() && text.front() == '"';
-        if (!(parameter.quoted ? read_quoted(text, parameter.value)
-                               : read_plain(text, parameter.value))) {
+        const bool quoted = text.starts_with('"');
+        if (!(quoted ? read_quoted(text, parameter.value) : read_plain(text, parameter.value))) {
             return fail(
                 fmt::format("the value of the parameter '{}' is malformed", parameter.name));
         }
@@ -252,10 +251,10 @@ class PartsPass {
         if (part.type.empty()) return true;
         FieldValue type;
         if (!type.read(part.type)) return fail(type.error());
-        if (type.kind().size() >= 10 && same_name(type.kind().substr(0, 10), "multipart/")) {
+        if (same_name(type.kind().substr(0, kMultipart.size()), kMultipart)) {
             return fail("a part is a multipart itself");
         }
-        if (part.filename) return true;  // a file's bytes are the upstream's affair
+        if (part.filename) return true;  // the upstream decides what a file's bytes mean
         for (const auto& parameter : type.parameters()) {
             if (!same_name(parameter.name, "charset")) continue;
             if (!same_name(parameter.value, "utf-8") && !same_name(parameter.value, "us-ascii")) {

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <functional>
 #include <string>
 
 #include "shm/segment.hpp"
@@ -31,5 +32,16 @@ struct ScratchName {
     }
     std::string path() const { return "/dev/shm/" + name; }
 };
+
+/// Why `action` throws a SegmentError, and its message; attached if it does not.
+inline Attach reason_of(const std::function<void()>& action, std::string* message = nullptr) {
+    try {
+        action();
+    } catch (const SegmentError& error) {
+        if (message != nullptr) *message = error.what();
+        return error.reason();
+    }
+    return Attach::attached;
+}
 
 }  // namespace weir::shm::test

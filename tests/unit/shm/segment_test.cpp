@@ -18,19 +18,10 @@
 #include "shm/segment_file.hpp"
 
 using namespace weir::shm;
+using weir::shm::test::reason_of;
 using weir::shm::test::ScratchName;
 
 namespace {
-
-Attach reason_of(const std::function<void()>& action, std::string* message = nullptr) {
-    try {
-        action();
-    } catch (const SegmentError& error) {
-        if (message != nullptr) *message = error.what();
-        return error.reason();
-    }
-    return Attach::attached;
-}
 
 void write_word(const std::string& path, std::size_t offset, std::uint64_t value) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);

@@ -23,19 +23,10 @@
 #include "shm/segment_file.hpp"
 
 using namespace weir::shm;
+using weir::shm::test::reason_of;
 using weir::shm::test::ScratchName;
 
 namespace {
-
-Attach reason_of(const std::function<void()>& action, std::string* message = nullptr) {
-    try {
-        action();
-    } catch (const SegmentError& error) {
-        if (message != nullptr) *message = error.what();
-        return error.reason();
-    }
-    return Attach::attached;
-}
 
 struct stat status_of(uid_t owner, gid_t group, mode_t mode) {
     struct stat status {};
